@@ -1,0 +1,67 @@
+# make demo        train a small network, make it equivariant, print a table, draw a figure
+# make test        the tests (under 8 minutes on 2 cores); WORKERS=8 for more cores
+# make test-deep   the slow tests, and the laws on many more examples
+# make check       format, lint, types, and every example in README, docs and docstrings
+# make format      repair format and lint where that can be done
+# make benchmarks  measure again every figure that the documentation quotes
+# make clean       forget .venv and every cache
+#
+# Each makes .venv first, from pinned versions, and is quick the second time.
+
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+# Data sets too large for the package: a folder of that name beside this one, or yours.
+SYMMETRIZE_DATA ?= $(realpath ../shared/data)
+ifneq ($(SYMMETRIZE_DATA),)
+export SYMMETRIZE_DATA
+endif
+
+# Each test worker has one core to itself: more threads would only fight over it.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+# Every benchmark answers one question and writes benchmarks/results/NAME.json.
+QUESTIONS := $(basename $(notdir $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))))
+
+.PHONY: help demo test test-deep check format benchmarks clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '/^#/!q; s/^# \?//p' Makefile
+
+demo: $(STAMP)
+	$(BIN)/python -m symmetrize demo
+
+test: $(STAMP)
+	$(PYTEST)
+
+test-deep: $(STAMP)
+	$(PYTEST) -m "slow or deep"
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules symmetrize backbones equivariance_tests tests/test_documentation.py
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+benchmarks: $(STAMP)
+	@set -e; for name in $(QUESTIONS); do \
+		echo "benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; done
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "symmetrize needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
+		echo "Name another one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .hypothesis .mypy_cache .ruff_cache demo_output

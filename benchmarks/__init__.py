@@ -1,0 +1,1 @@
+"""One question a file, committed with its answer in ``results/``."""

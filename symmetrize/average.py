@@ -1,0 +1,109 @@
+"""The weighted average of one output over the frames of each owner."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from symmetrize.copies import Copies, Source
+from symmetrize.frames.ensemble import Ensemble, Group
+from symmetrize.outputs import Output
+from symmetrize.segments import segment_sum
+
+
+class Average:
+    """Outputs of the network on copies, turned back, with the weight and the place of each row.
+
+    Args:
+        output: the declared representation, and whether there is one row for each point.
+        ensemble: all members, with weights that sum to one for each owner.
+        source: what the copies are made of.
+        group: under which the collapsed members are projected on their invariant part.
+    """
+
+    def __init__(self, output: Output, ensemble: Ensemble, source: Source, group: Group) -> None:
+        self.output = output
+        self.group = group
+        self.layout = source.layout
+        # a center answers for its environment: its own row is the one that counts
+        self.center = source.data.get("is_center") if source.leaving is not None else None
+        self.auxiliary = segment_sum(
+            torch.where(ensemble.auxiliary, ensemble.weights, 0.0), ensemble.index, ensemble.size
+        )
+        self.values: list[Float[Tensor, "rows *value"]] = []
+        self.weights: list[Float[Tensor, "rows"]] = []
+        self.places: list[Tensor] = []
+
+    @property
+    def size(self) -> int:
+        """Number of rows of the average."""
+        by_structure = self.center is not None or not self.output.per_point
+        return self.layout.size if by_structure else len(self.layout.batch)
+
+    def add(self, values: Tensor, members: Ensemble, copies: Copies) -> None:
+        """Take the rows that the network returned for the copies of ``members``.
+
+        Raises:
+            ValueError: if there is not one row for each copy (or point), or a row does not fit.
+        """
+        representation = self.output.representation
+        expected = len(copies.copy) if self.output.per_point else len(members)
+        if values.ndim == 0 or len(values) != expected:
+            what = "points" if self.output.per_point else "structures"
+            raise ValueError(
+                f"the network returned shape {tuple(values.shape)} for a batch of {expected} "
+                f"{what}: it must return one row for each. Pool over `data.batch` with size "
+                "`data.num_graphs`; declare an output with one row for each point as "
+                "per_point(...); or, for a network that takes one structure at a time, pass "
+                "chunk_size=1"
+            )
+        rotations, collapsed, weights = members.rotations, members.isotropic, members.weights
+        place = members.index
+        if self.output.per_point:
+            rotations, collapsed = rotations[copies.copy], collapsed[copies.copy]
+            weights = weights[copies.copy]
+            place = copies.point if self.center is None else members.index[copies.copy]
+        values = representation.symmetrize_indices(values)
+        turned = representation.rotate(values, rotations)
+        if bool(collapsed.any()):
+            shape = (-1, *(1,) * (values.ndim - 1))
+            invariant = representation.project_invariant(values, self.group)
+            turned = torch.where(collapsed.reshape(shape), invariant, turned)
+        if self.output.per_point and self.center is not None:
+            central = torch.nonzero(self.center[copies.point])[:, 0]
+            turned, weights, place = turned[central], weights[central], place[central]
+        self.values.append(turned)
+        self.weights.append(weights.to(turned.dtype))
+        self.places.append(place)
+
+    def add_auxiliary(self, values: Tensor) -> None:
+        """Take what the auxiliary model returned for every structure (or point) itself."""
+        per_row = self.output.per_point and self.center is None
+        place = torch.arange(self.size, device=values.device)
+        weights = self.auxiliary[self.layout.batch] if per_row else self.auxiliary
+        self.values.append(self.output.representation.symmetrize_indices(values))
+        self.weights.append(weights.to(values.dtype))
+        self.places.append(place)
+
+    def mean(self) -> Float[Tensor, "owners *value"]:
+        """sum_p w_p rho(R_p) f(A R_p) for each owner."""
+        values, weights, place = self._all()
+        return segment_sum(_times(weights, values), place, self.size)
+
+    def spread(self) -> Float[Tensor, "owners blocks"]:
+        """(sum_p w_p |rho(R_p) f(A R_p) - mean|^2)^(1/2), for each irrep copy."""
+        values, weights, place = self._all()
+        representation = self.output.representation
+        if representation.dim == 1:
+            values = values.reshape(-1, 1)
+        mean = segment_sum(_times(weights, values), place, self.size)
+        squares = representation.block_squares(values - mean[place])
+        return segment_sum(weights[:, None] * squares, place, self.size).sqrt()
+
+    def _all(self) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.cat(self.values), torch.cat(self.weights), torch.cat(self.places)
+
+
+def _times(weights: Float[Tensor, "rows"], values: Float[Tensor, "rows *value"]) -> Tensor:
+    return weights.reshape(-1, *(1,) * (values.ndim - 1)) * values

@@ -1,0 +1,55 @@
+"""Frame averaging: the principal axes of a cloud, with every choice of their signs.
+
+A frame has its axes as columns: ``positions @ frame`` expresses row vectors in it.
+
+Source: Puny et al., arXiv 2110.03336.
+"""
+
+import torch
+
+from symmetrize.cloud import Cloud
+from symmetrize.frames.base import Frames
+from symmetrize.frames.ensemble import Ensemble, Group, assemble
+from symmetrize.segments import segment_sum
+from symmetrize.switching import cutoff_switch
+
+# Part of the cutoff over which a point of an environment fades out of its covariance.
+FADE = 0.5
+
+
+class FrameAveraging(Frames):
+    """Frames from principal axes, with equal weights.
+
+    The axes are the eigenvectors of sum_k c_k r_k r_k^T, by ascending eigenvalue. For structures
+    r_k are positions from the centroid and c_k = 1; for centers r_k are neighbors from the center
+    and c_k fades out smoothly over the outer half of the cutoff.
+
+    Group SO(3) with 4 frames, O(3) with 8. Exact only where the three eigenvalues differ.
+    **Discontinuous** where two are equal, as in every cloud with an axis of threefold or higher
+    symmetry and on the way between unequal ones: there the axes are whatever the eigensolver
+    returns, the average is not equivariant, and derivatives through the axes are NaN or infinite,
+    though the values stay finite. They are smooth (C-infinity) elsewhere. Clouds that are empty or
+    a single point get the axes of the coordinates. A baseline; see ``HierarchicalFrames``.
+
+    Source: Puny et al., arXiv 2110.03336.
+    """
+
+    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+        """The 4 or 8 frames of each cloud; ``degree`` plays no role."""
+        vectors = cloud.vectors
+        products = vectors[:, :, None] * vectors[:, None, :]
+        if cloud.cutoff is not None:
+            fade = cutoff_switch(cloud.lengths, cloud.cutoff, FADE * cloud.cutoff)
+            products = fade[:, None, None] * products
+        covariances = segment_sum(products, cloud.index, cloud.size)
+        axes = torch.linalg.eigh(covariances).eigenvectors
+        x, y = axes[..., 0], axes[..., 1]
+        axes = torch.stack([x, y, torch.linalg.cross(x, y)], -1)
+
+        both = vectors.new_tensor([1.0, -1.0])
+        signs = torch.cartesian_prod(both, both, both)
+        if group == "SO(3)":
+            signs = signs[signs.prod(-1) > 0]
+        rotations = (axes[:, None] * signs[:, None, :]).reshape(-1, 3, 3)
+        index = torch.arange(cloud.size, device=vectors.device).repeat_interleave(len(signs))
+        return assemble(rotations, vectors.new_ones(len(rotations)), index, cloud.size)

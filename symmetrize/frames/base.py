@@ -1,0 +1,72 @@
+"""What every family of frames offers: ensembles for structures and for centers.
+
+A family says how to make an ensemble from clouds of vectors; from there, structures are clouds
+seen from their centroid, and centers are clouds of neighbors.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from symmetrize.cloud import Cloud, Points, centered_cloud, points
+from symmetrize.frames.ensemble import Ensemble, Group
+
+
+class Frames(ABC):
+    """A family of frames.
+
+    ``frames(positions, batch)`` returns the ensemble of each structure of a batch; the
+    ``Symmetrizer`` calls ``of_structures`` or ``of_centers``. In all of them ``group`` is "O(3)"
+    or "SO(3)", and ``degree`` is the largest angular momentum of the outputs to be averaged.
+    """
+
+    #: a model that is equivariant by itself, for owners that these frames cannot serve
+    auxiliary: Callable | None = None
+    #: radius of the environment of a center; scope "center" needs one
+    cutoff: float | None = None
+
+    def scored(self, structures: Points) -> Points:
+        """The structures with what these frames think of their species in the scores."""
+        return structures
+
+    @abstractmethod
+    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+        """The ensemble of each cloud of vectors."""
+
+    def of_centers(self, environments: Cloud, group: Group, degree: int) -> Ensemble:
+        """The ensemble of each center; ``environments`` hold its neighbors within the cutoff."""
+        return self.of_clouds(environments, group, degree)
+
+    def of_structures(self, structures: Points, group: Group, degree: int) -> Ensemble:
+        """The ensemble of each structure, seen from its centroid."""
+        return self.of_clouds(centered_cloud(structures), group, degree)
+
+    def __call__(
+        self,
+        positions: Float[Tensor, "points 3"],
+        batch: Int[Tensor, "points"] | None = None,
+        *,
+        scores: Float[Tensor, "points"] | None = None,
+        species: Int[Tensor, "points"] | None = None,
+        cell: Float[Tensor, "size 3 3"] | None = None,
+        pbc: Bool[Tensor, "size 3"] | None = None,
+        group: Group = "O(3)",
+        degree: int = 2,
+    ) -> Ensemble:
+        """The ensemble of each structure of a batch of points.
+
+        Args:
+            positions: (P, 3).
+            batch: (P,) structure of each point; None for a single structure.
+            scores: (P,) positive and invariant, multiplies the quality of each point.
+            species: (P,) integers, such as atomic numbers.
+            cell: (B, 3, 3) lattice vectors as rows, for periodic structures.
+            pbc: (B, 3) whether each lattice vector is a period.
+            group: "O(3)" or "SO(3)".
+            degree: largest angular momentum of the outputs to be averaged.
+        """
+        structures = points(positions, batch, scores=scores, species=species, cell=cell, pbc=pbc)
+        ensemble = self.of_structures(self.scored(structures), group, degree)
+        return ensemble.to(positions.dtype)

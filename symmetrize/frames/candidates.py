@@ -1,0 +1,312 @@
+"""Directions that turn with a cloud: candidates for the axes of its frames.
+
+A frame is built from two choices, an x axis and an azimuth about it. Candidates come from the
+points themselves; for whole clouds also from first moments, principal axes and circular harmonics,
+which see all points at once and so settle large clouds with few frames. Each candidate carries the
+logarithm of a positive, smooth, invariant quality; it falls to -inf before the candidate becomes
+ill defined. Lengths are in the unit of the cloud.
+
+Source: the moments extend frame averaging (Puny et al., arXiv 2110.03336) to smooth weights in
+the sense of Dym et al. (arXiv 2402.16077).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from symmetrize.cloud import Cloud
+from symmetrize.frames.settings import Selection
+from symmetrize.segments import equal_rows, join, segment_sum
+from symmetrize.switching import safe_log, safe_norm, safe_sqrt
+
+# Distance from the origin, in the unit of the cloud, below which angles count less
+CORE = 0.1
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Vectors that a cloud offers for its frames, as axes and as azimuths.
+
+    Attributes:
+        vectors: (R, 3), in the unit of the cloud.
+        log_quality: (R,), logarithm of the quality as an axis; -inf leaves a vector out.
+        presence: (R,), between 0 and 1, how much of a vector there is for the network to see.
+        index: (R,), cloud of each, 0 to ``size`` - 1.
+        size: number of clouds.
+    """
+
+    vectors: Float[Tensor, "rows 3"]
+    log_quality: Float[Tensor, "rows"]
+    presence: Float[Tensor, "rows"]
+    index: Int[Tensor, "rows"]
+    size: int
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Candidates for the x axis.
+
+    Attributes:
+        directions: (A, 3) unit vectors.
+        log_quality: (A,).
+        index: (A,), cloud of each.
+    """
+
+    directions: Float[Tensor, "axes 3"]
+    log_quality: Float[Tensor, "axes"]
+    index: Int[Tensor, "axes"]
+
+
+@dataclass(frozen=True)
+class Azimuths:
+    """Candidates for the y axis, given an x axis.
+
+    Attributes:
+        directions: (Y, 3) unit vectors orthogonal to their x axis.
+        log_quality: (Y,).
+        axis: (Y,), row of the x axis of each.
+    """
+
+    directions: Float[Tensor, "azimuths 3"]
+    log_quality: Float[Tensor, "azimuths"]
+    axis: Int[Tensor, "azimuths"]
+
+
+def joined_axes(axes: list[Axes]) -> Axes:
+    """Several sets of axes of the same clouds as one."""
+    columns = zip(*((a.directions, a.log_quality, a.index) for a in axes), strict=True)
+    return Axes(*(torch.cat(column) for column in columns))
+
+
+def joined_azimuths(azimuths: list[Azimuths]) -> Azimuths:
+    """Several sets of azimuths about the same axes as one."""
+    columns = zip(*((a.directions, a.log_quality, a.axis) for a in azimuths), strict=True)
+    return Azimuths(*(torch.cat(column) for column in columns))
+
+
+def merged_axes(axes: Axes, weights: Float[Tensor, "axes"]) -> tuple[Axes, Float[Tensor, "axes"]]:
+    """Equal axes of one cloud as one, with the sum of their weights, unless gradients are carried.
+
+    In a perfect crystal all bonds along one direction are one axis.
+    """
+    if axes.directions.requires_grad or weights.requires_grad:
+        return axes, weights
+    group, first = equal_rows(axes.directions, axes.index)
+    if len(first) == len(group):
+        return axes, weights
+    total = segment_sum(weights, group, len(first))
+    directions, _ = unit_vectors(segment_sum(weights[:, None] * axes.directions, group, len(first)))
+    return Axes(directions, axes.log_quality[first], axes.index[first]), total
+
+
+def unit_vectors(
+    vectors: Float[Tensor, "rows 3"],
+) -> tuple[Float[Tensor, "rows 3"], Float[Tensor, "rows"]]:
+    """Vectors divided by their lengths, and the lengths; zero vectors stay zero."""
+    # squares of lengths below 1e-154 underflow: scale by the largest component first
+    scale = vectors.detach().abs().amax(-1) if len(vectors) else vectors.new_zeros(0)
+    scale = torch.where(scale > 0, scale, 1.0)
+    length = safe_norm(vectors / scale[:, None])
+    return vectors / (scale * torch.where(length > 0, length, 1.0))[:, None], length * scale
+
+
+def transverse(
+    vectors: Float[Tensor, "rows 3"], axes: Float[Tensor, "rows 3"]
+) -> Float[Tensor, "rows 3"]:
+    """The part of each vector orthogonal to its axis."""
+    once = vectors - (vectors * axes).sum(-1, keepdim=True) * axes
+    # near the axis the first subtraction leaves rounding of the order of the vector itself
+    return once - (once * axes).sum(-1, keepdim=True) * axes
+
+
+def transverse_basis(
+    axes: Float[Tensor, "rows 3"],
+) -> tuple[Float[Tensor, "rows 3"], Float[Tensor, "rows 3"]]:
+    """Two unit vectors that complete each axis to a right-handed frame; which ones is arbitrary."""
+    smallest = axes.detach().abs().argmin(-1)
+    helper = torch.nn.functional.one_hot(smallest, 3).to(axes.dtype)
+    first, _ = unit_vectors(transverse(helper, axes))
+    return first, torch.linalg.cross(axes, first)
+
+
+def point_offer(cloud: Cloud, log_fade: Float[Tensor, "points"], selection: Selection) -> Offer:
+    """The points of a cloud: quality fade r^2 / (r^2 + core^2) exp(-decay (r^2 + core^2)^(1/2))."""
+    squared = cloud.vectors.square().sum(-1)
+    softened = squared + selection.core**2
+    presence = log_fade.exp() * squared / softened
+    log_quality = log_fade + safe_log(squared) - softened.log() - selection.decay * softened.sqrt()
+    return Offer(cloud.vectors, log_quality + cloud.log_scores, presence, cloud.index, cloud.size)
+
+
+# Fields and normals choose frames only where points leave a choice
+LOG_DIRECTION_QUALITY = -6.0
+
+
+def direction_offer(cloud: Cloud) -> Offer:
+    """The vectors that a cloud carries beside its points: quality d^2 / (d^2 + 1), and low."""
+    squared = cloud.directions.square().sum(-1)
+    presence = squared / (squared + 1)
+    quality = safe_log(presence) + LOG_DIRECTION_QUALITY
+    return Offer(cloud.directions, quality, presence, cloud.directions_index, cloud.size)
+
+
+def joined(offers: list[Offer]) -> Offer:
+    """Several offers to the same clouds as one."""
+    columns = zip(*((o.vectors, o.log_quality, o.presence, o.index) for o in offers), strict=True)
+    return Offer(*(torch.cat(column) for column in columns), offers[0].size)
+
+
+def offered_axes(offer: Offer) -> Axes:
+    """Axes along the offered vectors."""
+    directions, _ = unit_vectors(offer.vectors)
+    return Axes(directions, offer.log_quality, offer.index)
+
+
+def offered_azimuths(
+    offer: Offer, axes: Axes, angle_power: float, line: float
+) -> tuple[Azimuths, Float[Tensor, "axes"]]:
+    """Azimuths along the transverse parts t of the offered vectors, and how much there is of them.
+
+    The quality of a vector is multiplied by (|t|^2 / (r^2 + CORE^2))^angle_power. The amount is
+    (sum (presence |t|^2 / (|t|^2 + line^2))^2)^(1/2), zero for clouds collinear with the axis.
+    """
+    axis, row = join(axes.index, offer.index, offer.size)
+    vectors = offer.vectors[row]
+    directions, length = unit_vectors(transverse(vectors, axes.directions[axis]))
+    squared = length.square()
+    sine = safe_log(squared) - (vectors.square().sum(-1) + CORE**2).log()
+    azimuths = Azimuths(directions, offer.log_quality[row] + angle_power * sine, axis)
+    parts = offer.presence[row] * squared / (squared + line**2)
+    return azimuths, safe_sqrt(segment_sum(parts.square(), axis, len(axes.index)))
+
+
+def moment_axes(cloud: Cloud, log_scale: Float[Tensor, "size"]) -> Axes:
+    """Axes along first moments of the cloud, in a few radial shells.
+
+    M_a = sum_j h_a(r_j^2) r_j / (sum_j h_a^2 r_j^2)^(1/2), of order 1 for a cloud without a
+    preferred direction and n^(1/2) for n points with one. Quality exp(log_scale) |M_a|^2.
+    """
+    squared = cloud.vectors.square().sum(-1, keepdim=True)
+    # functions of the square are smooth at the centroid, functions of the length are not; a
+    # constant would give the first moment about the centroid, which is zero
+    shells = torch.cat([torch.exp(-squared), torch.exp(-squared / 4), squared.tanh()], dim=-1)
+    moments = segment_sum(shells[:, :, None] * cloud.vectors[:, None, :], cloud.index, cloud.size)
+    norms = segment_sum(shells.square() * squared, cloud.index, cloud.size)
+    present = norms > 0
+    scaled = moments / torch.where(present, norms, 1.0).sqrt()[..., None]
+    directions, size = unit_vectors(torch.where(present[..., None], scaled, 0.0).reshape(-1, 3))
+    owners = torch.arange(cloud.size, device=cloud.index.device)
+    owners = owners.repeat_interleave(shells.shape[1])
+    return Axes(directions, log_scale[owners] + 2 * safe_log(size), owners)
+
+
+# Relative gap below which two eigenvalues count as equal: far below any that can be selected
+EQUAL_EIGENVALUES = 1e-3
+
+
+def principal_axes(cloud: Cloud, log_scale: Float[Tensor, "size"]) -> Axes:
+    """Axes along both signs of the first and last principal axis of the cloud.
+
+    Quality exp(log_scale) (product of the gaps to the other eigenvalues / trace^2)^2, so that an
+    axis fades as it becomes undefined. Derivatives are exact to third order and free of NaN at equal
+    eigenvalues, where those of an eigensolver are not.
+    """
+    outer = cloud.vectors[:, :, None] * cloud.vectors[:, None, :]
+    covariance = segment_sum(outer, cloud.index, cloud.size)
+    trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
+    present = trace > 0
+    eye = torch.eye(3, dtype=covariance.dtype, device=covariance.device)
+    covariance = torch.where(
+        present[:, None, None],
+        covariance / torch.where(present, trace, 1.0)[:, None, None],
+        eye / 3,
+    )
+    spectrum = torch.linalg.eigvalsh(covariance.detach())
+    chosen = torch.stack([spectrum[:, 2], spectrum[:, 0]], dim=1).reshape(-1)
+    gap = torch.stack(
+        [spectrum[:, 2] - spectrum[:, 1], spectrum[:, 1] - spectrum[:, 0]], dim=1
+    ).reshape(-1)
+    usable = gap > EQUAL_EIGENVALUES
+    matrix = covariance.repeat_interleave(2, dim=0)
+    matrix = torch.where(usable[:, None, None], matrix, torch.diag(eye.new_tensor([0.0, 1, 2])))
+    value = torch.where(usable, chosen, 0.0)
+
+    # Newton steps from the exact root carry its derivatives, doubling their order each time
+    second = 0.5 * (1 - matrix.square().sum((-2, -1)))
+    second = torch.where(usable, second, 2.0)
+    first = torch.where(usable, torch.ones_like(value), 3.0)
+    third = torch.linalg.det(matrix)
+    for _ in range(2):
+        polynomial = ((value - first) * value + second) * value - third
+        slope = (3 * value - 2 * first) * value + second
+        value = value - polynomial / slope
+    # (value - other)(value - another) = slope: the smooth product of both gaps
+    slope = (3 * value - 2 * first) * value + second
+    adjugate = _adjugate(matrix - value[:, None, None] * eye)
+    column = adjugate.detach().diagonal(dim1=-2, dim2=-1).abs().argmax(-1)
+    vectors = adjugate.gather(2, column[:, None, None].expand(-1, 3, 1))[..., 0]
+    directions, _ = unit_vectors(vectors)
+    owners = torch.arange(cloud.size, device=cloud.index.device).repeat_interleave(2)
+    quality = log_scale[owners] + 2 * safe_log(torch.where(usable, slope.abs(), 0.0))
+    return Axes(
+        torch.cat([directions, -directions]), torch.cat([quality, quality]), torch.cat([owners] * 2)
+    )
+
+
+def _adjugate(matrix: Float[Tensor, "rows 3 3"]) -> Float[Tensor, "rows 3 3"]:
+    """Transposed cofactors of symmetric matrices, by cross products of their columns."""
+    a, b, c = matrix.unbind(-1)
+    cross = torch.linalg.cross
+    return torch.stack([cross(b, c), cross(c, a), cross(a, b)], dim=-1)
+
+
+HARMONICS = 6
+
+
+def harmonic_azimuths(cloud: Cloud, axes: Axes, log_scale: Float[Tensor, "size"]) -> Azimuths:
+    """Azimuths from circular harmonics of the cloud about each axis.
+
+    Z_m = sum_j c_j u_j^m / (sum_j c_j^2 |u_j|^(2m))^(1/2), with u = (y + iz) / (|t|^2 + 1/4)^(1/2)
+    for the transverse part t = (y, z) of each point, m = 1 to 6, and c even or odd along the axis.
+    The m-th roots of the phase of Z_m are m azimuths, smooth as a set where Z_m is not zero.
+    Quality exp(log_scale) |Z_m|^2 m^-4: low orders win.
+    """
+    number = len(axes.index)
+    first, second = transverse_basis(axes.directions)
+    axis, point = join(axes.index, cloud.index, cloud.size)
+    vectors = cloud.vectors[point]
+    along = (vectors * axes.directions[axis]).sum(-1)
+    y = (vectors * first[axis]).sum(-1)
+    z = (vectors * second[axis]).sum(-1)
+    u = torch.complex(y, z) / (y.square() + z.square() + 0.25).sqrt()
+    weights = torch.stack([torch.ones_like(along), along / (along.square() + 0.25).sqrt()], dim=-1)
+    powers = torch.cumprod(u[:, None].expand(-1, HARMONICS), dim=1)
+    terms = weights[:, :, None] * powers[:, None, :]
+    total = segment_sum(terms.reshape(-1, 2 * HARMONICS), axis, number)
+    # an odd c may vanish for every point, up to rounding: the norm has a floor that does not
+    sizes = (weights.square() + 0.1)[:, :, None] * (u.real.square() + u.imag.square())[
+        :, None, None
+    ].pow(torch.arange(1, HARMONICS + 1, device=axis.device))
+    norms = segment_sum(sizes.reshape(-1, 2 * HARMONICS), axis, number)
+    present = norms > 1e-280
+    total = torch.where(present, total / torch.where(present, norms, 1.0).sqrt(), 0.0).reshape(-1)
+
+    squared = total.real.square() + total.imag.square()
+    usable = squared > 0
+    safe = torch.where(usable, total, 1.0)
+    # integers divide and take logarithms in the default dtype, so they are made floats first
+    order = torch.arange(1, HARMONICS + 1, device=axis.device).repeat(2 * number)
+    real_order = order.to(squared.dtype)
+    phase = torch.atan2(safe.imag, safe.real) / real_order
+    rows = torch.arange(number, device=axis.device).repeat_interleave(2 * HARMONICS)
+    quality = log_scale[axes.index[rows]] + safe_log(squared) - 4 * real_order.log()
+
+    root = torch.repeat_interleave(torch.arange(len(order), device=axis.device), order)
+    turn = torch.cat([torch.arange(m, device=axis.device) for m in range(1, HARMONICS + 1)])
+    turn = turn.repeat(2 * number)
+    angle = phase[root] + (2 * torch.pi / real_order[root]) * turn
+    owner = rows[root]
+    directions = angle.cos()[:, None] * first[owner] + angle.sin()[:, None] * second[owner]
+    return Azimuths(directions, quality[root], owner)

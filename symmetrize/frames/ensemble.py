@@ -1,0 +1,141 @@
+"""Weighted frames: what every family of frames returns.
+
+A frame has its axes as columns: ``positions @ frame`` expresses row vectors in it. Rotating the
+cloud, ``positions @ Q.T``, maps ``frame -> Q @ frame``.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from symmetrize.segments import counts, equal_rows, offsets, segment_sum
+
+Group = Literal["O(3)", "SO(3)"]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The members of a weighted average over frames, for a batch of owners.
+
+    An owner is a structure or a center. The weights of the members of each owner sum to one.
+
+    Attributes:
+        rotations: (F, 3, 3), proper or improper orthogonal matrices, axes as columns.
+        weights: (F,), positive.
+        index: (F,), owner of each member, ascending.
+        size: number of owners.
+        isotropic: (F,), members that stand for the collapsed cloud: their rotation is the identity
+            and only the invariant part of the network's output counts.
+        auxiliary: (F,), members that stand for an auxiliary equivariant model, likewise.
+    """
+
+    rotations: Float[Tensor, "frames 3 3"]
+    weights: Float[Tensor, "frames"]
+    index: Int[Tensor, "frames"]
+    size: int
+    isotropic: Bool[Tensor, "frames"]
+    auxiliary: Bool[Tensor, "frames"]
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def to(self, dtype: torch.dtype) -> "Ensemble":
+        """The same ensemble in another dtype; frames are made in float64."""
+        return replace(self, rotations=self.rotations.to(dtype), weights=self.weights.to(dtype))
+
+    def take(self, members: Tensor) -> "Ensemble":
+        """The chosen members (a mask or positions), with their weights as they are."""
+        return Ensemble(
+            self.rotations[members],
+            self.weights[members],
+            self.index[members],
+            self.size,
+            self.isotropic[members],
+            self.auxiliary[members],
+        )
+
+
+def assemble(
+    rotations: Float[Tensor, "frames 3 3"],
+    weights: Float[Tensor, "frames"],
+    index: Int[Tensor, "frames"],
+    size: int,
+    isotropic: Float[Tensor, "size"] | None = None,
+    auxiliary: Float[Tensor, "size"] | None = None,
+) -> Ensemble:
+    """An ensemble from frames and, for each owner, the weight of what is not a frame.
+
+    Members of weight zero are dropped; the rest is divided by its sum over each owner and sorted
+    by owner.
+
+    Raises:
+        ValueError: if an owner has no member of positive weight.
+    """
+    kinds = [(rotations, weights, index)]
+    for extra in (isotropic, auxiliary):
+        if extra is not None:
+            owner = torch.nonzero(extra > 0)[:, 0]
+            identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+            kinds.append((identity.expand(len(owner), 3, 3), extra[owner], owner))
+        else:
+            kinds.append((rotations[:0], weights[:0], index[:0]))
+    kind = torch.cat([torch.full_like(k[2], i) for i, k in enumerate(kinds)])
+    rotations = torch.cat([k[0] for k in kinds])
+    weights = torch.cat([k[1] for k in kinds])
+    index = torch.cat([k[2] for k in kinds])
+
+    kept = torch.nonzero(weights > 0)[:, 0]
+    kept = kept[torch.argsort(index[kept], stable=True)]
+    rotations, weights, index, kind = rotations[kept], weights[kept], index[kept], kind[kept]
+    total = segment_sum(weights, index, size)
+    if bool((total <= 0).any()):
+        owner = int(torch.nonzero(total <= 0)[0, 0])
+        raise ValueError(
+            f"no frame has a positive weight for structure or center {owner}: its points may be "
+            "collinear or alone. Use `HierarchicalFrames`, which has an answer for every cloud, "
+            "or give these frames an auxiliary model"
+        )
+    return Ensemble(rotations, weights / total[index], index, size, kind == 1, kind == 2)
+
+
+def merged(ensemble: Ensemble) -> Ensemble:
+    """The same ensemble with equal rotations of one owner as one member.
+
+    A perfect crystal has many equal frames. First derivatives would survive merging, second ones
+    would not, so that ensembles that carry gradients are left as they are.
+    """
+    rotations, weights = ensemble.rotations, ensemble.weights
+    if rotations.requires_grad or weights.requires_grad:
+        return ensemble
+    kind = ensemble.index * 4 + ensemble.isotropic * 2 + ensemble.auxiliary
+    group, first = equal_rows(rotations.flatten(1), kind)
+    if len(first) == len(group):
+        return ensemble
+    total = segment_sum(weights, group, len(first))
+    mean = segment_sum(weights[:, None, None] * rotations, group, len(first))
+    return replace(ensemble.take(first), rotations=mean / total[:, None, None], weights=total)
+
+
+def draw(ensemble: Ensemble, generator: torch.Generator | None = None) -> Ensemble:
+    """One member for each owner, drawn with its weight; an unbiased estimate of the average.
+
+    The weight of the drawn member is 1, with the gradient of the logarithm of its weight, so that
+    gradients of the estimate are unbiased too.
+    """
+    number = counts(ensemble.index, ensemble.size)
+    last = offsets(number)[1:] - 1
+    device = ensemble.weights.device
+    at = generator.device if generator is not None else device
+    uniform = torch.rand(ensemble.size, dtype=torch.float64, device=at, generator=generator)
+    # weights of each owner sum to one: owner k covers [k, k + 1) of the running sum
+    running = ensemble.weights.detach().double().cumsum(0)
+    start = running[last] - segment_sum(
+        ensemble.weights.detach().double(), ensemble.index, ensemble.size
+    )
+    member = torch.searchsorted(running, start + uniform.to(device), right=True)
+    member = torch.minimum(torch.maximum(member, last - number + 1), last)
+    drawn = ensemble.take(member)
+    return replace(drawn, weights=drawn.weights / drawn.weights.detach())

@@ -1,0 +1,377 @@
+"""Frames chosen axis first, then azimuth: exact and smooth on every cloud.
+
+A frame has its axes as columns: ``positions @ frame`` expresses row vectors in it. Its x axis is
+one of the directions that a cloud offers, its y axis the transverse part of another. Both are
+selected by the ratio of their quality to that of the best, so that the sum of weights is never
+small; qualities are products, so that what vanishes takes its frames with it.
+
+Near a line the azimuth is ill defined. There each frame is replaced by K frames turned about its x
+axis by 2 pi m / K: a network varies with the azimuth as e^(i m phi) with a factor of order
+(distance from the line)^|m|, and the K turns cancel every harmonic but multiples of K. What is left
+of the azimuth is of order distance^(K - degree), and the limit is the exact average about the line.
+
+Source: the questions are those of Pozdnyakov and Ceriotti, arXiv 2305.19302, and Dym, Lawrence and
+Siegel, arXiv 2402.16077; the construction is this library's own.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from symmetrize.cloud import Cloud, Points, centered_cloud, root_mean_square
+from symmetrize.frames.base import Frames
+from symmetrize.frames.candidates import (
+    Axes,
+    Azimuths,
+    Offer,
+    direction_offer,
+    harmonic_azimuths,
+    joined,
+    joined_axes,
+    joined_azimuths,
+    merged_axes,
+    moment_axes,
+    offered_axes,
+    offered_azimuths,
+    point_offer,
+    principal_axes,
+    transverse_basis,
+)
+from symmetrize.frames.crystals import FAINT, with_local_vectors
+from symmetrize.frames.ensemble import Ensemble, Group, assemble
+from symmetrize.frames.mirror import chirality, mirrored
+from symmetrize.frames.presets import PRESETS
+from symmetrize.frames.settings import Preset, Selection
+from symmetrize.segments import counts, segment_normalize, segment_sum
+from symmetrize.switching import cutoff_switch, ramp, safe_log, safe_sqrt, select
+
+# The unit of length of an environment, as a part of its cutoff
+UNIT = 0.25
+# Part of the cutoff over which a neighbor fades, for the choice of frames
+FADE = 0.5
+# Distance from the axis, in the unit of the cloud, at which a point counts half for the azimuth
+LINE = 0.5
+# Amount of off-axis points between which frames are refined, and of points between which an owner
+# passes from a single point to a cloud
+REFINE = (0.02, 0.3)
+ALONE = (0.02, 0.3)
+# Whole clouds of a smaller rms radius count as one point. With a `length_scale` it is this part of
+# it; without one it is this many units of the data, far below any structure.
+COLLAPSED, COLLAPSED_WITHOUT_SCALE = 1e-2, 1e-9
+# K - degree turns more than the exactly collinear limit needs: what is left of an ill-defined
+# azimuth is of this order in the distance from the line
+EXTRA_TURNS = 6
+
+
+class HierarchicalFrames(Frames):
+    """The default frames: exact and smooth on every cloud, without an auxiliary model.
+
+    Group O(3) or SO(3). Exact on every input: atoms, dimers, collinear, planar, coincident and
+    tied points included. C-infinity in positions and vectors, but for exactly collinear clouds,
+    where the order is ``azimuths - degree - 1``: 5 by default. Number of frames: one to three for
+    most clouds, at least the order of the point group of a symmetric one, ``azimuths`` times as
+    many for collinear ones, twice as many under O(3) for planar or mirror-symmetric ones.
+
+    Environments of centers take axes and azimuths from their points. Whole structures are seen from
+    their centroid and use moments, principal axes and circular harmonics as well, which see all
+    points at once; periodic ones are seen as the set of their local vectors (see
+    ``symmetrize.frames.crystals``). Not additive over distant fragments for whole structures; use
+    scope "center" where additivity matters.
+
+    Args:
+        cutoff: radius of the environment of a center, in the unit of the data. Needed for centers
+            and for periodic structures; finite structures do without.
+        preset: "smooth" takes a few frames more and changes weights slowly, for forces and
+            molecular dynamics; "lean" takes as few as it can.
+        length_scale: length on which the network varies, in the unit of the data. None: a quarter
+            of the cutoff for environments, the rms radius for whole structures.
+        species_scores: factor of the quality of the points of each species (``data.z``); 1 for
+            those not named. Breaks ties, and so saves frames.
+        azimuths: K above, more than the largest degree of the outputs; None for degree + 6.
+        max_frames: largest number of frames of one structure or center.
+        selection: replaces the choices of the preset.
+
+    Raises:
+        ValueError: on a bad argument; when called, if a cloud ties in so many ways that it needs
+            more than ``max_frames`` frames, or if a periodic structure comes without a cutoff.
+
+    Source: see the module.
+
+    >>> frames = HierarchicalFrames()
+    >>> water = torch.tensor([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])
+    >>> ensemble = frames(water)
+    >>> bool((ensemble.weights.sum() - 1).abs() < 1e-6)
+    True
+    """
+
+    def __init__(
+        self,
+        cutoff: float | None = None,
+        *,
+        preset: Literal["smooth", "lean"] = "smooth",
+        length_scale: float | None = None,
+        species_scores: Mapping[int, float] | None = None,
+        azimuths: int | None = None,
+        max_frames: int = 1000,
+        selection: Preset | None = None,
+    ) -> None:
+        for name, value in (("cutoff", cutoff), ("length_scale", length_scale)):
+            if value is not None and not (0 < value < math.inf):
+                raise ValueError(
+                    f"`{name}` is {value} but must be a positive length in the unit of the "
+                    "positions, or None"
+                )
+        if preset not in PRESETS:
+            raise ValueError(f"`preset` is {preset!r} but must be one of {sorted(PRESETS)}")
+        if max_frames < 1:
+            raise ValueError(f"`max_frames` is {max_frames} but must be at least 1")
+        for species, score in (species_scores or {}).items():
+            if not (0 < score < math.inf):
+                raise ValueError(
+                    f"`species_scores` gives species {species} the score {score} but scores must "
+                    "be positive: a small one, such as 0.01, passes a species over"
+                )
+        self.cutoff = cutoff
+        self.length_scale = length_scale
+        self.species_scores = dict(species_scores or {})
+        self.azimuths = azimuths
+        self.max_frames = max_frames
+        self.preset = PRESETS[preset] if selection is None else selection
+
+    def scored(self, structures: Points) -> Points:
+        """The structures with the scores of their species multiplied in."""
+        if not self.species_scores or structures.species is None:
+            return structures
+        known = structures.log_scores.new_tensor(list(self.species_scores.values())).log()
+        names = torch.tensor(list(self.species_scores), device=structures.species.device)
+        match = structures.species[:, None] == names
+        scores = (match * known).sum(-1)
+        return replace(structures, log_scores=structures.log_scores + scores)
+
+    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+        """The ensemble of each cloud: an environment if it has a cutoff, else a whole structure."""
+        if cloud.cutoff is not None:
+            return self.of_centers(cloud, group, degree)
+        return self._of_whole(cloud, [], *self._unit(cloud), group, degree)
+
+    def of_centers(self, environments: Cloud, group: Group, degree: int) -> Ensemble:
+        """The ensemble of each center, from its neighbors within the cutoff."""
+        assert environments.cutoff is not None
+        unit = self.length_scale or UNIT * environments.cutoff
+        cloud = environments.scaled(environments.resolution.new_full((environments.size,), unit))
+        selection = self.preset.centers
+        reach = environments.cutoff / unit
+        fade = cutoff_switch(cloud.lengths, reach, FADE * reach)
+        offer = joined([point_offer(cloud, safe_log(fade), selection), direction_offer(cloud)])
+        return self._ensemble(offer, None, selection, environments, group, degree)
+
+    def of_structures(self, structures: Points, group: Group, degree: int) -> Ensemble:
+        """The ensemble of each structure: finite ones from their centroid, crystals as such.
+
+        Raises:
+            ValueError: if a structure is periodic and there is no cutoff.
+        """
+        cloud = centered_cloud(structures)
+        if not structures.periodic:
+            return self.of_clouds(cloud, group, degree)
+        if self.cutoff is None:
+            raise ValueError(
+                "periodic structures have no centroid: pass HierarchicalFrames(cutoff=...), the "
+                "distance up to which neighbors give each point a local vector"
+            )
+        unit = self.length_scale or UNIT * self.cutoff
+        crystal, more = with_local_vectors(cloud, structures, self.cutoff, unit)
+        assert structures.pbc is not None
+        periodic = structures.pbc.any(-1)
+        return self._of_whole(crystal, more, *self._unit(crystal, periodic), group, degree)
+
+    def _unit(
+        self, cloud: Cloud, periodic: Bool[Tensor, "size"] | None = None
+    ) -> tuple[Float[Tensor, "size"], Float[Tensor, "size"]]:
+        """The unit of each whole cloud, and the logarithm of how far its shape is to be trusted.
+
+        The rms radius is the unit. Collapsed clouds are not trusted, as they are points, nor are
+        faint ones of local vectors, as their directions are noise.
+        """
+        radius = root_mean_square(cloud)
+        low = COLLAPSED_WITHOUT_SCALE
+        if self.length_scale is not None:
+            low = COLLAPSED * self.length_scale
+        trust = safe_log(ramp(radius / (cloud.resolution + low), 1.0, 4.0))
+        unit = torch.where(radius > 0, radius, 1.0)
+        if periodic is None:
+            return unit, trust
+        squared = radius.square()
+        faded = squared + FAINT**2
+        return (
+            torch.where(periodic, faded.sqrt(), unit),
+            torch.where(periodic, safe_log(squared) - faded.log(), trust),
+        )
+
+    def _of_whole(
+        self,
+        cloud: Cloud,
+        more: list[Offer],
+        unit: Float[Tensor, "size"],
+        trust: Float[Tensor, "size"],
+        group: Group,
+        degree: int,
+    ) -> Ensemble:
+        """The ensemble of whole structures, from their points, moments, directions and ``more``."""
+        selection = self.preset.structures
+        scaled = cloud.scaled(unit)
+        points = point_offer(scaled, trust[cloud.index], selection)
+        offer = joined([points, direction_offer(cloud), *more])
+        return self._ensemble(offer, (scaled, trust), selection, cloud, group, degree)
+
+    def _ensemble(
+        self,
+        offer: Offer,
+        moments: tuple[Cloud, Float[Tensor, "size"]] | None,
+        selection: Selection,
+        seen: Cloud,
+        group: Group,
+        degree: int,
+    ) -> Ensemble:
+        """Axes, azimuths, refined azimuths, mirror images and the isotropic part, in this order.
+
+        Args:
+            offer: the vectors to choose from.
+            moments: the cloud whose moments are offered too, in its unit, and the logarithm of how
+                far they are to be trusted; None without moments.
+            selection: how to choose.
+            seen: the cloud whose chirality weighs mirror images.
+        """
+        size = offer.size
+        crowd = safe_sqrt(segment_sum(offer.presence.square(), offer.index, size))
+        framed = ramp(crowd, *ALONE)
+
+        axes = offered_axes(offer)
+        if moments is not None:
+            scales = {
+                name: moments[1] + 2 * _log_number(moments[0]) + _log(getattr(selection, name))
+                for name in ("moments", "principal", "harmonics")
+            }
+            axes = joined_axes(
+                [
+                    axes,
+                    moment_axes(moments[0], scales["moments"]),
+                    principal_axes(moments[0], scales["principal"]),
+                ]
+            )
+        axes, axis_weights = self._selected_axes(axes, framed, selection, size)
+        azimuths, amount = offered_azimuths(offer, axes, selection.angle_power, LINE)
+        if moments is not None:
+            harmonics = harmonic_azimuths(moments[0], axes, scales["harmonics"])
+            azimuths = joined_azimuths([azimuths, harmonics])
+        frames, weights, row = self._selected_frames(azimuths, axes, axis_weights, selection)
+        self._check_number(axes.index[row], size)
+
+        turns = degree + EXTRA_TURNS if self.azimuths is None else self.azimuths
+        if turns <= degree:
+            raise ValueError(
+                f"`azimuths` is {turns} but must exceed the degree {degree} of the outputs: fewer "
+                "turns do not average over the azimuth of a collinear cloud"
+            )
+        frames, weights, row = _refined(frames, weights, row, ramp(amount, *REFINE), turns)
+        owner = axes.index[row]
+        weights = weights * framed[owner]
+        if group == "O(3)":
+            frames, weights, owner = mirrored(
+                frames, weights, owner, chirality(seen, frames, owner)
+            )
+        self._check_number(owner, size)
+        return assemble(frames, weights, owner, size, isotropic=1 - framed)
+
+    def _selected_axes(
+        self, axes: Axes, framed: Float[Tensor, "size"], selection: Selection, size: int
+    ) -> tuple[Axes, Float[Tensor, "axes"]]:
+        """Axes of positive weight, and their weights, which sum to one for each framed owner."""
+        quality = torch.where(framed[axes.index] > 0, axes.log_quality, -torch.inf)
+        weights = select(quality, axes.index, size, selection.axis_window, selection.order)
+        chosen = torch.nonzero(weights > 0)[:, 0]
+        axes = Axes(axes.directions[chosen], axes.log_quality[chosen], axes.index[chosen])
+        axes, weights = merged_axes(axes, segment_normalize(weights[chosen], axes.index, size))
+        self._check_number(axes.index, size)
+        return axes, weights
+
+    def _selected_frames(
+        self,
+        azimuths: Azimuths,
+        axes: Axes,
+        axis_weights: Float[Tensor, "axes"],
+        selection: Selection,
+    ) -> tuple[Float[Tensor, "frames 3 3"], Float[Tensor, "frames"], Int[Tensor, "frames"]]:
+        """Frames of positive weight, their weights, and the axis of each.
+
+        An axis without any azimuth gets an arbitrary one: its cloud is collinear, and all of its
+        frames will be refined.
+        """
+        number = len(axes.index)
+        weights = select(
+            azimuths.log_quality,
+            azimuths.axis,
+            number,
+            selection.azimuth_window,
+            selection.order,
+        )
+        chosen = torch.nonzero(weights > 0)[:, 0]
+        row = azimuths.axis[chosen]
+        weights = segment_normalize(weights[chosen], row, number)
+        bare = torch.nonzero(counts(row, number) == 0)[:, 0]
+        y = torch.cat([azimuths.directions[chosen], transverse_basis(axes.directions[bare])[0]])
+        weights = torch.cat([weights, torch.ones_like(axis_weights[bare])])
+        row = torch.cat([row, bare])
+        x = axes.directions[row]
+        frames = torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
+        return frames, axis_weights[row] * weights, row
+
+    def _check_number(self, owner: Int[Tensor, "members"], size: int) -> None:
+        """Refuse what would take more frames than the user allows."""
+        number = counts(owner, size)
+        if len(owner) > self.max_frames and int(number.max()) > self.max_frames:
+            worst = int(number.argmax())
+            raise ValueError(
+                f"structure or center {worst} needs at least {int(number[worst])} frames, more "
+                f"than `max_frames` = {self.max_frames}: too many of its directions are equally "
+                "good, as in a perfect lattice or on a regular sphere. Break ties with "
+                "`species_scores` or data.frame_scores, take preset='lean' or scope='center', or "
+                "raise `max_frames`"
+            )
+
+
+def _refined(
+    frames: Float[Tensor, "frames 3 3"],
+    weights: Float[Tensor, "frames"],
+    row: Int[Tensor, "frames"],
+    plain: Float[Tensor, "axes"],
+    turns: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Replace the part 1 - ``plain`` of each frame by ``turns`` frames turned about its x axis."""
+    refined = torch.nonzero(plain[row] < 1)[:, 0]
+    angle = torch.arange(turns, dtype=frames.dtype, device=frames.device) * (2 * math.pi / turns)
+    x, y, z = (frames[refined, None, :, k] for k in range(3))
+    cosine, sine = angle.cos()[:, None], angle.sin()[:, None]
+    turned = torch.stack(
+        [x.expand(-1, turns, -1), cosine * y + sine * z, cosine * z - sine * y], dim=-1
+    )
+    share = (1 - plain)[row[refined]] * weights[refined] / turns
+    return (
+        torch.cat([frames, turned.flatten(0, 1)]),
+        torch.cat([plain[row] * weights, share.repeat_interleave(turns)]),
+        torch.cat([row, row[refined].repeat_interleave(turns)]),
+    )
+
+
+def _log(scale: float) -> float:
+    return math.log(scale) if scale > 0 else -math.inf
+
+
+def _log_number(cloud: Cloud) -> Float[Tensor, "size"]:
+    """Logarithm of the number of points of each cloud, 0 for an empty one."""
+    return counts(cloud.index, cloud.size).clamp(min=1).to(cloud.vectors.dtype).log()

@@ -1,0 +1,184 @@
+"""Reading what the user hands over: checks at the boundary, and the vectors that frames see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from symmetrize.batches import Layout
+from symmetrize.cloud import Points
+from symmetrize.representation import Representation
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+# Attributes that are understood where present
+SCORES = "frame_scores"
+SPECIES = "z"
+
+
+def check_positions(data: Data) -> None:
+    """Refuse positions that no frame can be made from, before anything is computed.
+
+    Raises:
+        TypeError: if the data is not a torch_geometric ``Data``, or has no float positions.
+        ValueError: if positions are of the wrong shape or not finite, or the batch vector does not
+            fit them.
+    """
+    from torch_geometric.data import Data
+
+    if not isinstance(data, Data):
+        raise TypeError(
+            f"the data is a {type(data).__name__} but must be a torch_geometric Data or Batch: "
+            "wrap positions as Data(pos=positions)"
+        )
+    positions = data.get("pos")
+    if not isinstance(positions, Tensor):
+        raise ValueError(
+            f"the data has no positions `pos`, only {sorted(data.keys())}: set data.pos to a "
+            "tensor of shape (points, 3)"
+        )
+    if positions.ndim != 2 or positions.size(-1) != 3:
+        raise ValueError(
+            f"`pos` has shape {tuple(positions.shape)} but must be (points, 3): put the points of "
+            "all structures under each other and say whose they are in `batch`"
+        )
+    if positions.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"`pos` is {positions.dtype} but must be float32 or float64: convert with .float()"
+        )
+    _check_finite("pos", positions)
+    batch = data.batch
+    if batch is None:
+        return
+    if batch.dtype != torch.long or batch.shape != positions.shape[:1]:
+        raise ValueError(
+            f"`batch` is {batch.dtype} of shape {tuple(batch.shape)} but must be int64 of shape "
+            f"({len(positions)},): the structure of each point"
+        )
+    if len(batch) and int(batch.min()) < 0:
+        raise ValueError(f"`batch` contains {int(batch.min())} but structures are numbered from 0")
+
+
+def check_inputs(data: Data, layout: Layout, inputs: Mapping[str, Representation]) -> None:
+    """Refuse a batch without structures, and inputs that are absent, not finite or do not fit.
+
+    Raises:
+        ValueError: naming the input.
+    """
+    if layout.size == 0:
+        raise ValueError(
+            "the batch is empty: it has 0 structures, and an average over none has no value; "
+            "a structure without points is valid, as Data(pos=torch.zeros(0, 3))"
+        )
+    if len(layout.batch) and int(layout.batch.max()) >= layout.size:
+        raise ValueError(
+            f"`batch` contains {int(layout.batch.max())} but there are {layout.size} structures, "
+            "numbered from 0"
+        )
+    for name, representation in inputs.items():
+        if name not in data:
+            if name == "cell":
+                continue
+            raise ValueError(
+                f"the data has no {name!r}, which `inputs` declares as {representation}; it has "
+                f"{sorted(data.keys())}"
+            )
+        value = data[name]
+        width = tuple(value.shape[value.ndim - len(representation.value_shape) :])
+        flat = value.shape[-1:] == (representation.dim,)
+        if not flat and width != representation.value_shape:
+            raise ValueError(
+                f"the input {name!r} has shape {tuple(value.shape)} but is declared as "
+                f"{representation}, of width {representation.dim}"
+            )
+        if name not in layout.rows:
+            raise ValueError(
+                f"the input {name!r} of shape {tuple(value.shape)} turns but its rows belong "
+                f"neither to points nor to edges nor to the {layout.size} structures: collate "
+                "with torch_geometric's Batch.from_data_list, which keeps track of them"
+            )
+        _check_finite(name, value)
+
+
+def _check_finite(name: str, value: Tensor) -> None:
+    bad = ~torch.isfinite(value.detach())
+    if bool(bad.any()):
+        where = torch.nonzero(bad)[0].tolist()
+        raise ValueError(
+            f"`{name}` is {value[tuple(where)].item()} at {where} but must be finite: remove or "
+            "repair that row"
+        )
+
+
+def read_points(data: Data, layout: Layout, directions: tuple[Tensor, Tensor]) -> Points:
+    """The structures of a batch, as frames see them.
+
+    A structure with a ``cell`` is periodic along every lattice vector that is not zero, unless
+    ``pbc`` says otherwise.
+    """
+    cell = data.get("cell")
+    pbc = None
+    if cell is not None:
+        cell = cell.reshape(layout.size, 3, 3)
+        pbc = data.get("pbc")
+        length = cell.detach().abs().amax(-1) > 0
+        pbc = length if pbc is None else pbc.reshape(layout.size, 3).bool() & length
+    scores = data.get(SCORES)
+    if scores is None:
+        log_scores = torch.zeros(len(data.pos), dtype=torch.float64, device=data.pos.device)
+    else:
+        if scores.shape != layout.batch.shape or bool((scores <= 0).any()):
+            raise ValueError(
+                f"`{SCORES}` must hold one positive number for each of {len(layout.batch)} points"
+                f" but has shape {tuple(scores.shape)} and minimum {scores.min().item()}"
+            )
+        log_scores = scores.double().log()
+    species = data.get(SPECIES)
+    if species is not None and (species.dtype != torch.long or species.shape != layout.batch.shape):
+        species = None
+    return Points(
+        positions=data.pos,
+        batch=layout.batch,
+        size=layout.size,
+        log_scores=log_scores,
+        species=species,
+        cell=cell,
+        pbc=pbc,
+        directions=directions[0],
+        directions_index=directions[1],
+    )
+
+
+def directions_of(
+    data: Data,
+    layout: Layout,
+    inputs: Mapping[str, Representation],
+    envelope: Float[Tensor, "points"] | None = None,
+) -> tuple[Float[Tensor, "directions 3"], Int[Tensor, "directions"]]:
+    """Vectors among the inputs, beside positions and cells, and the structure of each.
+
+    A field or a set of normals gives a direction to what has none by itself. Vectors of edges are
+    left out: they follow from the positions. Those of points are weighted by ``envelope``.
+    """
+    vectors, owners = [], []
+    for name, representation in inputs.items():
+        if name in ("pos", "cell") or name not in data or layout.rows[name].kind == "edge":
+            continue
+        rows = layout.rows[name]
+        for block in representation.blocks:
+            if not block.label.startswith("1o") and str(representation.irreps) != "1x1o":
+                continue
+            vector = data[name].reshape(len(rows.owner), -1, representation.dim)
+            vector = vector[..., block.columns].double()
+            if rows.kind == "point" and envelope is not None:
+                vector = vector * envelope.double()[:, None, None]
+            vectors.append(vector.flatten(0, 1))
+            owners.append(rows.owner.repeat_interleave(vector.size(1)))
+    if not vectors:
+        return data.pos.new_zeros(0, 3).double(), layout.batch[:0]
+    return torch.cat(vectors), torch.cat(owners)

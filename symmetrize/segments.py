@@ -1,0 +1,99 @@
+"""Sums and maxima over the members of flat batches, and index arithmetic between them.
+
+A flat batch is a tensor of rows and an index that says whose each row is: no padding, no loops.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def segment_sum(
+    values: Float[Tensor, "rows *shape"], index: Int[Tensor, "rows"], size: int
+) -> Float[Tensor, "size *shape"]:
+    """Sum of the rows of each owner; zero for an owner without rows."""
+    return values.new_zeros((size, *values.shape[1:])).index_add(0, index, values)
+
+
+def segment_max(
+    values: Float[Tensor, "rows"], index: Int[Tensor, "rows"], size: int
+) -> Float[Tensor, "size"]:
+    """Largest row of each owner; -inf for an owner without rows."""
+    empty = values.new_full((size,), -torch.inf)
+    return empty.scatter_reduce(0, index, values, "amax", include_self=True)
+
+
+def segment_normalize(
+    values: Float[Tensor, "rows"], index: Int[Tensor, "rows"], size: int
+) -> Float[Tensor, "rows"]:
+    """Each row divided by the sum over its owner; rows of an owner that sums to 0 stay 0."""
+    total = segment_sum(values, index, size)
+    return values / torch.where(total > 0, total, 1.0)[index]
+
+
+def counts(index: Int[Tensor, "rows"], size: int) -> Int[Tensor, "size"]:
+    """Number of rows of each owner."""
+    return torch.bincount(index, minlength=size)
+
+
+def offsets(sizes: Int[Tensor, "n"]) -> Int[Tensor, "n_plus_1"]:
+    """Where each run starts when runs of the given sizes stand one after the other."""
+    return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+
+
+def join(
+    owners: Int[Tensor, "left"], index: Int[Tensor, "right"], size: int
+) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:
+    """All pairs (left row, right row) with one owner, as two index tensors.
+
+    ``owners`` says whose each left row is, ``index`` whose each right row is; neither needs to be
+    sorted. Pairs come in the order of the left rows.
+
+    >>> left, right = join(torch.tensor([1, 0]), torch.tensor([0, 1, 1]), 2)
+    >>> left.tolist(), right.tolist()
+    ([0, 0, 1], [1, 2, 0])
+    """
+    order = torch.argsort(index, stable=True)
+    sizes = counts(index, size)
+    starts = offsets(sizes)[:-1]
+    left, within = ranges(sizes[owners])
+    return left, order[starts[owners][left] + within]
+
+
+def ranges(sizes: Int[Tensor, "n"]) -> tuple[Int[Tensor, "total"], Int[Tensor, "total"]]:
+    """For runs of the given sizes: the run of each element, and its place within the run.
+
+    >>> run, place = ranges(torch.tensor([2, 0, 3]))
+    >>> run.tolist(), place.tolist()
+    ([0, 0, 2, 2, 2], [0, 1, 0, 1, 2])
+    """
+    run = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
+    place = torch.arange(len(run), device=sizes.device) - offsets(sizes)[:-1][run]
+    return run, place
+
+
+# Rows whose entries fall into the same bins of this width are one: replacing them by their mean
+# leaves an error of the square of the width
+BIN = 2.0**-24
+
+
+def equal_rows(
+    values: Float[Tensor, "rows columns"], index: Int[Tensor, "rows"]
+) -> tuple[Int[Tensor, "rows"], Int[Tensor, "groups"]]:
+    """Group rows of one owner that are equal up to rounding.
+
+    Returns:
+        the group of each row, and the first row of each group; groups are sorted by owner.
+
+    >>> equal_rows(torch.tensor([[1.0], [2.0], [1.0]]), torch.tensor([0, 0, 0]))[1].numel()
+    2
+    """
+    # one number for each row: products with random constants, modulo 2^64
+    constants = torch.randint(2**62, (values.size(1),), generator=torch.Generator().manual_seed(0))
+    key = (torch.round(values.detach() / BIN).long() * constants.to(values.device)).sum(-1)
+    order = torch.argsort(key, stable=True)
+    order = order[torch.argsort(index[order], stable=True)]
+    fresh = torch.ones_like(order, dtype=torch.bool)
+    fresh[1:] = (key[order].diff() != 0) | (index[order].diff() != 0)
+    group = torch.empty_like(order).scatter_(0, order, fresh.cumsum(0) - 1)
+    return group, order[fresh]

@@ -1,0 +1,95 @@
+"""Smooth switches: steps, cutoffs, and selection by ratio to the best.
+
+Every function here is C-infinity, with all derivatives zero where it reaches 0 or 1.
+
+Source: Pozdnyakov and Ceriotti, arXiv 2305.19302, section 4 (the step); selection by ratio to a
+Lehmer mean is this library's own.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from symmetrize.segments import segment_max, segment_sum
+
+
+def step(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """C-infinity step: 0 for x <= 0, 1 for x >= 1, and step(x) + step(1 - x) = 1.
+
+    >>> step(torch.tensor([-1.0, 0.5, 2.0]))
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    inside = (x > 0) & (x < 1)
+    # 1/x overflows in the derivative at 0 and 1: mask before the division
+    safe = torch.where(inside, x, 0.5)
+    rising = torch.sigmoid(1 / (1 - safe) - 1 / safe)
+    return torch.where(inside, rising, (x >= 1).to(x.dtype))
+
+
+def ramp(x: Float[Tensor, "*shape"], low: float, high: float) -> Float[Tensor, "*shape"]:
+    """The step moved to the interval: 0 below ``low``, 1 above ``high``."""
+    return step((x - low) / (high - low))
+
+
+def cutoff_switch(
+    distances: Float[Tensor, "*shape"], cutoff: float | Tensor, width: float | Tensor
+) -> Float[Tensor, "*shape"]:
+    """1 below ``cutoff - width``, 0 at and beyond ``cutoff`` (all in one unit of length)."""
+    return step((cutoff - distances) / width)
+
+
+def safe_sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Square root of non-negative values whose gradient at zero is zero, not infinite."""
+    positive = x > 0
+    # mask before the square root, not after it: 0 times infinity is NaN
+    return torch.where(positive, torch.where(positive, x, 1.0).sqrt(), 0.0)
+
+
+def safe_norm(vectors: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape"]:
+    """Euclidean norm whose gradient at the zero vector is zero, not NaN."""
+    return safe_sqrt(vectors.square().sum(-1))
+
+
+def safe_log(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Natural logarithm of non-negative values, -inf (with zero gradient) at zero."""
+    positive = x > 0
+    return torch.where(positive, torch.where(positive, x, 1.0).log(), -torch.inf)
+
+
+def select(
+    log_quality: Float[Tensor, "candidates"],
+    index: Int[Tensor, "candidates"],
+    size: int,
+    window: tuple[float, float],
+    order: float,
+) -> Float[Tensor, "candidates"]:
+    """Weight of each candidate from the ratio of its quality to the best of its owner.
+
+    The soft maximum is the Lehmer mean L = sum q^(k+1) / sum q^k, which never exceeds the true
+    one, so that the best candidate always has weight 1; candidates below ``window[0] * L`` have
+    weight exactly 0. Only ratios of qualities matter, so qualities come as logarithms and never
+    underflow. C-infinity in the logarithms.
+
+    Args:
+        log_quality: logarithm of each candidate's quality; -inf excludes it.
+        index: owner of each candidate, 0 to ``size`` - 1.
+        size: number of owners.
+        window: ratios at which the weight leaves 0 and reaches 1; at most 1.
+        order: k of the Lehmer mean.
+
+    >>> q = torch.tensor([1.0, 0.99, 0.1])
+    >>> select(q.log(), torch.tensor([0, 0, 0]), 1, (0.5, 0.9), 8.0)
+    tensor([1., 1., 0.])
+    """
+    usable = log_quality > -torch.inf
+    finite = torch.where(usable, log_quality, 0.0)
+    # the shift cancels in the ratio, so it needs no gradient
+    shift = segment_max(torch.where(usable, log_quality, -torch.inf).detach(), index, size)
+    shift = torch.where(shift > -torch.inf, shift, 0.0)
+    quality = torch.where(usable, (finite - shift[index]).exp(), 0.0)
+    power = torch.where(usable, (order * (finite - shift[index])).exp(), 0.0)
+    top = segment_sum(power * quality, index, size)
+    bottom = segment_sum(power, index, size)
+    present = bottom > 0
+    lehmer = torch.where(present, top, 1.0) / torch.where(present, bottom, 1.0)
+    return ramp(quality / lehmer[index], *window)

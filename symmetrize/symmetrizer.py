@@ -1,0 +1,249 @@
+"""The wrapper: any network on point clouds, averaged over the frames of its input.
+
+With a set of frames R_p and weights w_p that belong to a cloud A,
+
+    F(A) = sum_p w_p rho(R_p) f(A R_p),    sum_p w_p = 1
+
+is equivariant whatever the network f, and as smooth as f, the frames and their weights are.
+
+Source: Pozdnyakov and Ceriotti, arXiv 2305.19302.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from symmetrize import batches
+from symmetrize.average import Average
+from symmetrize.batches import Layout
+from symmetrize.cloud import centered
+from symmetrize.copies import Source, turned_copies
+from symmetrize.environments import environment_source, environments
+from symmetrize.frames import Ensemble, Frames, Group, HierarchicalFrames
+from symmetrize.frames.ensemble import draw, merged
+from symmetrize.frames.random import random_ensemble
+from symmetrize.inputs import check_inputs, check_positions, directions_of, read_points
+from symmetrize.outputs import Declaration, Outputs, Spec
+from symmetrize.representation import as_representation
+from symmetrize.segments import counts, segment_sum
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+Scope = Literal["structure", "center"]
+Training = Literal["all", "sampled", "random"]
+Reduce = Literal["sum", "mean"]
+
+
+class Symmetrizer(nn.Module):
+    """Make a network exactly and smoothly equivariant under rotations and reflections.
+
+    Args:
+        net: any callable from a torch_geometric ``Data`` or ``Batch`` to a tensor or a dict of
+            tensors. It must keep the structures of a batch apart (``data.batch``).
+        outputs: how the outputs turn: irreps in e3nn notation (``"0e + 1o"``) or a Cartesian
+            tensor (``"ij=ji"``), or a dict of them by name. One row for each structure; declare
+            one for each point with ``per_point("1o")``.
+        inputs: attributes of the data that turn, by name; what is not named is left as it is.
+            ``pos`` and, where present, ``cell`` always turn, as vectors.
+        frames: a family of frames; ``HierarchicalFrames()`` if None.
+        group: "O(3)", rotations and reflections, or "SO(3)", rotations only.
+        scope: "structure" turns structures as a whole; "center" gives each point an environment
+            and frames of its own, within the cutoff of the frames, and one row of output.
+        reduce: with scope "center", "sum" or "mean" over the centers of each structure instead of
+            one row for each.
+        chunk_size: largest number of copies in one call of the network; None for all at once.
+        training: what training mode evaluates: "all" frames, as evaluation mode does; one frame
+            "sampled" by its weight (an unbiased estimate, gradients included); or one "random"
+            rotation, independent of the cloud (data augmentation).
+        generator: source of randomness for the last two; torch's default if None.
+
+    The order of smoothness is that of the network, or of the frames where that is lower. Positions
+    are measured from the centroid of the structure, or from the center, so that the result does
+    not change under translation. Zero, one or two points, coincident and collinear points have
+    exact answers with ``HierarchicalFrames``.
+
+    Source: Pozdnyakov and Ceriotti, "Smooth, exact rotational symmetrization for deep learning on
+    point clouds", arXiv 2305.19302.
+
+    >>> from torch_geometric.data import Data
+    >>> def net(data):  # x + y, summed over points: not even rotation covariant
+    ...     total = data.pos.new_zeros(data.num_graphs, 3)
+    ...     return total.index_add(0, data.batch, data.pos.cumsum(-1).exp())
+    >>> model = Symmetrizer(net, outputs="1o")
+    >>> pos = torch.rand(5, 3, dtype=torch.float64)
+    >>> turn = torch.linalg.qr(torch.rand(3, 3, dtype=torch.float64))[0]
+    >>> there = model(Data(pos=pos @ turn.T))
+    >>> bool(torch.allclose(there, model(Data(pos=pos)) @ turn.T))
+    True
+    """
+
+    def __init__(
+        self,
+        net: Callable[[Any], Any],
+        outputs: Outputs,
+        inputs: Mapping[str, Spec] | None = None,
+        frames: Frames | None = None,
+        group: Group = "O(3)",
+        scope: Scope = "structure",
+        reduce: Reduce | None = None,
+        chunk_size: int | None = None,
+        training: Training = "all",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.declaration = Declaration.of(outputs)
+        named = {"pos": "1o", "cell": "1o", **(inputs or {})}
+        self.inputs = {name: as_representation(spec) for name, spec in named.items()}
+        self.frames = HierarchicalFrames() if frames is None else frames
+        self.group: Group = _one_of("group", group, get_args(Group))
+        self.scope: Scope = _one_of("scope", scope, get_args(Scope))
+        self.reduce = _one_of("reduce", reduce, (None, *get_args(Reduce)))
+        self.train_with: Training = _one_of("training", training, get_args(Training))
+        self.generator = generator
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(
+                f"`chunk_size` is {chunk_size} but must be at least 1 copy per call of the "
+                "network; None evaluates all copies in one call"
+            )
+        self.chunk_size = chunk_size
+        for name in ("pos", "cell"):
+            if str(self.inputs[name].irreps) != "1x1o":
+                raise ValueError(
+                    f"`inputs` declares {name!r} as {self.inputs[name]} but it holds polar "
+                    "vectors: leave it out, or declare it '1o'"
+                )
+        if scope == "center" and self.frames.cutoff is None:
+            raise ValueError(
+                f'scope "center" needs a cutoff but {type(self.frames).__name__} has none: pass '
+                "frames=HierarchicalFrames(cutoff=...), in the unit of the positions"
+            )
+        if reduce is not None and scope != "center":
+            raise ValueError(
+                f'`reduce` is {reduce!r} but scope "structure" already has one row for each '
+                'structure: use it with scope="center"'
+            )
+
+    def forward(self, data: Data) -> Any:
+        """The symmetrized outputs, in the form in which the network returns them.
+
+        Args:
+            data: a torch_geometric ``Data`` (one structure, or several with ``batch``) or
+                ``Batch``, with ``pos`` (P, 3) in float32 or float64.
+
+        Returns:
+            as the network: a tensor, or a dict of tensors, with one row for each structure (or
+            center), or for each point where so declared.
+
+        Raises:
+            ValueError: if the data is not finite, of the wrong shape, or empty, or if an output
+                does not fit its representation.
+        """
+        source, owners, ensemble = self._frames(data)
+        if self.training and self.train_with != "all":
+            ensemble = self._one_member(ensemble)
+        means = {name: average.mean() for name, average in self._averages(source, ensemble).items()}
+        return self.declaration.unnamed(self._reduced(means, owners))
+
+    def ensemble(self, data: Data) -> Ensemble:
+        """The frames of each structure (or center) of the data, in the dtype of its positions."""
+        return self._frames(data)[2].to(data.pos.dtype)
+
+    def spread(self, data: Data) -> Any:
+        """How far the network's outputs differ between frames: its own breaking of symmetry.
+
+        (sum_p w_p |rho(R_p) f(A R_p) - F(A)|^2)^(1/2) in the Euclidean norm of each irrep copy,
+        from the evaluations that the average needs anyway. Zero where there is one frame only.
+
+        Returns:
+            as the network, with one column for each irrep copy (one for a Cartesian tensor), and
+            one row for each structure, center or point; invariant under the group.
+        """
+        source, _, ensemble = self._frames(data)
+        spreads = {
+            name: average.spread() for name, average in self._averages(source, ensemble).items()
+        }
+        return self.declaration.unnamed(spreads)
+
+    def _frames(self, data: Data) -> tuple[Source, Layout, Ensemble]:
+        """What is copied, whose it is, and its frames.
+
+        With scope "center" every environment is a structure to the network, and the layout of the
+        data says which structure it comes from.
+        """
+        check_positions(data)
+        layout = batches.layout(data)
+        check_inputs(data, layout, self.inputs)
+        structures = self.frames.scored(
+            read_points(data, layout, directions_of(data, layout, self.inputs))
+        )
+        degree = self.declaration.degree
+        if self.scope == "structure":
+            ensemble = self.frames.of_structures(structures, self.group, degree)
+            vectors, _ = centered(structures)
+            source = Source(data, layout, vectors, self.inputs)
+            return source, layout, merged(ensemble)
+
+        cutoff = self.frames.cutoff
+        assert cutoff is not None  # checked when the symmetrizer was made
+        found = environments(structures, cutoff)
+        source = environment_source(data, layout, found, self.inputs)
+        directions = directions_of(source.data, source.layout, self.inputs, found.envelope)
+        cloud = replace(found.cloud, directions=directions[0], directions_index=directions[1])
+        ensemble = self.frames.of_centers(cloud, self.group, degree)
+        return source, layout, merged(ensemble)
+
+    def _one_member(self, ensemble: Ensemble) -> Ensemble:
+        """One frame of each owner, as training wants it."""
+        if self.train_with == "sampled":
+            return draw(ensemble, self.generator)
+        return random_ensemble(ensemble, self.group, self.generator)
+
+    def _averages(self, source: Source, ensemble: Ensemble) -> dict[str, Average]:
+        """Evaluate the network on every member, in chunks, and turn its outputs back."""
+        averages = {
+            name: Average(output, ensemble, source, self.group)
+            for name, output in self.declaration.outputs.items()
+        }
+        framed = torch.nonzero(~ensemble.auxiliary)[:, 0]
+        for members in framed.split(self.chunk_size or max(1, len(framed))):
+            chosen = ensemble.take(members)
+            copies = turned_copies(source, chosen)
+            returned = self.declaration.named(self.net(copies.data))
+            for name, values in returned.items():
+                averages[name].add(values, chosen, copies)
+        if bool(ensemble.auxiliary.any()):
+            assert self.frames.auxiliary is not None
+            returned = self.declaration.named(self.frames.auxiliary(source.data))
+            for name, values in returned.items():
+                averages[name].add_auxiliary(values)
+        return averages
+
+    def _reduced(self, values: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+        """Sum or mean over the centers of each structure, if asked for."""
+        if self.reduce is None:
+            return values
+        sums = {
+            name: segment_sum(value, layout.batch, layout.size) for name, value in values.items()
+        }
+        if self.reduce == "sum":
+            return sums
+        number = counts(layout.batch, layout.size).clamp(min=1)
+        return {
+            name: value / number.to(value.dtype).reshape(-1, *(1,) * (value.ndim - 1))
+            for name, value in sums.items()
+        }
+
+
+def _one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` is {value!r} but must be one of {', '.join(map(repr, choices))}"
+        )
+    return value
