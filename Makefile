@@ -1,4 +1,5 @@
 # make demo        train a small network, make it equivariant, print a table, draw a figure
+# make figures     the same, with figure and numbers kept where README shows them
 # make test        the tests (under 8 minutes on 2 cores); WORKERS=8 for more cores
 # make test-deep   the slow tests, and the laws on many more examples
 # make check       format, lint, types, and every example in README, docs and docstrings
@@ -26,7 +27,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 # Every benchmark answers one question and writes benchmarks/results/NAME.json.
 QUESTIONS := $(basename $(notdir $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))))
 
-.PHONY: help demo test test-deep check format benchmarks clean
+.PHONY: help demo figures test test-deep check format benchmarks clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,6 +35,9 @@ help:
 
 demo: $(STAMP)
 	$(BIN)/python -m symmetrize demo
+
+figures: $(STAMP)
+	$(BIN)/python -m symmetrize demo --output docs/figures
 
 test: $(STAMP)
 	$(PYTEST)

@@ -86,9 +86,9 @@ MOLECULES = (
     Molecule("CH4", 200),
     Molecule("H2O", 200),
     Molecule("NH3", 200),
-    Molecule("CH3OH", 150, torsion=(0, 1, 3)),
-    Molecule("H2CO", 150),
-    Molecule("CO2", 150, collinear=20),
+    Molecule("CH3OH", 120, torsion=(0, 1, 3)),
+    Molecule("H2CO", 120),
+    Molecule("CO2", 130, collinear=20),
 )
 
 # unit of each label in atomic units, and the precision it is stored in
@@ -365,7 +365,7 @@ def assemble(folder: Path, output: Path) -> None:
     print(f"{len(formula)} configurations, {output.stat().st_size / 1e6:.2f} MB in {output.name}")
 
 
-def validate(folder: Path, step: float = 2e-3) -> None:
+def validate(folder: Path, step: float = 1e-3) -> None:
     """Print how far the labels are from two laws: F = -dE/dx, and covariance under rotation."""
     for molecule in MOLECULES:
         rng = np.random.default_rng(SEED)
@@ -374,6 +374,7 @@ def validate(folder: Path, step: float = 2e-3) -> None:
         positions = sample(molecule, molecule.count - 1, start).astype(np.float64) / BOHR
         labels = label(numbers, positions)
         direction = rng.normal(size=positions.shape)
+        direction /= np.linalg.norm(direction)
         forward, _ = energy_and_gradient((positions + step * direction).ravel(), numbers)
         backward, _ = energy_and_gradient((positions - step * direction).ravel(), numbers)
         slope = (forward - backward) / (2 * step) + (labels["forces"] * direction).sum()

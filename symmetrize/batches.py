@@ -102,12 +102,12 @@ def _rows(
     known: Tensor | None = None
     if slices is not None and int(slices[-1]) == number:
         known = torch.repeat_interleave(structures, torch.as_tensor(slices).diff().to(batch.device))
-    is_edge = edge_owner is not None and number == len(edge_owner)
-    if is_edge and (name.startswith("edge") or number != len(batch)):
+    like_edge = name.startswith("edge") or number != len(batch)
+    if edge_owner is not None and number == len(edge_owner) and like_edge:
         return "edge", edge_owner
-    if number == len(batch) and name not in OF_STRUCTURES:
-        if known is None or torch.equal(known, batch):
-            return "point", batch
+    is_point = number == len(batch) and name not in OF_STRUCTURES
+    if is_point and (known is None or torch.equal(known, batch)):
+        return "point", batch
     if known is not None:
         return "structure", known
     if size > 0 and number % size == 0:

@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from symmetrize.segments import counts, segment_sum
-from symmetrize.switching import safe_norm, safe_sqrt
+from symmetrize.switching import safe_sqrt
+from symmetrize.vectors import dot, safe_norm
 
 # A cloud that rounding alone could have spread over this many units in the last place of its
 # coordinates is one point: rotating or shifting coordinates costs a few of them.
@@ -115,8 +116,8 @@ def points(
         if scores is None
         else scores.double().log(),
         species=species,
-        cell=cell,
-        pbc=pbc,
+        cell=None if cell is None else cell.reshape(size, 3, 3),
+        pbc=None if pbc is None else pbc.reshape(size, 3),
         directions=directions[0],
         directions_index=directions[1],
     )
@@ -133,7 +134,7 @@ def centered(
     positions, batch, size = structures.positions.double(), structures.batch, structures.size
     number = counts(batch, size).clamp(min=1).to(positions.dtype)
     centroid = segment_sum(positions, batch, size) / number[:, None]
-    mean_square = segment_sum(positions.detach().square().sum(-1), batch, size) / number
+    mean_square = segment_sum(dot(positions, positions).detach(), batch, size) / number
     ulp = torch.finfo(structures.positions.dtype).eps
     return positions - centroid[batch], NOISE_ULPS * ulp * mean_square.sqrt()
 
@@ -155,4 +156,6 @@ def centered_cloud(structures: Points) -> Cloud:
 def root_mean_square(cloud: Cloud) -> Float[Tensor, "size"]:
     """Root mean square length of the vectors of each owner, 0 where there are none."""
     number = counts(cloud.index, cloud.size).clamp(min=1).to(cloud.vectors.dtype)
-    return safe_sqrt(segment_sum(cloud.vectors.square().sum(-1), cloud.index, cloud.size) / number)
+    return safe_sqrt(
+        segment_sum(dot(cloud.vectors, cloud.vectors), cloud.index, cloud.size) / number
+    )

@@ -20,7 +20,8 @@ from symmetrize.copies import Source
 from symmetrize.neighbors import Neighbors, neighbors
 from symmetrize.representation import Representation
 from symmetrize.segments import join
-from symmetrize.switching import cutoff_switch, safe_norm
+from symmetrize.switching import cutoff_switch
+from symmetrize.vectors import safe_norm
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

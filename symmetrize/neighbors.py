@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symmetrize.cloud import Points
+from symmetrize.vectors import dot
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def neighbors(structures: Points, cutoff: float) -> Neighbors:
     if structures.cell is not None:
         cell = structures.cell.double()[structures.batch[center]]
         vectors = vectors + (shift.double()[:, None, :] @ cell)[:, 0]
-    near = torch.nonzero(vectors.detach().square().sum(-1) < cutoff**2)[:, 0]
+    near = torch.nonzero(dot(vectors, vectors).detach() < cutoff**2)[:, 0]
     return Neighbors(center[near], neighbor[near], shift[near], vectors[near])
 
 
@@ -83,7 +84,8 @@ def _periodic(structures: Points, positions: np.ndarray, batch: np.ndarray, reac
             "`pip install symmetrize[neighbors]`"
         ) from error
 
-    assert structures.cell is not None and structures.pbc is not None
+    assert structures.cell is not None
+    assert structures.pbc is not None
     cells = structures.cell.detach().double().cpu().numpy()
     pbc = structures.pbc.cpu().numpy()
     search = NeighborList(cutoff=reach, full_list=True, sorted=True)
@@ -96,7 +98,7 @@ def _periodic(structures: Points, positions: np.ndarray, batch: np.ndarray, reac
         if len(rows) == 0:
             continue
         first, second, images = search.compute(
-            positions[rows], cells[structure], [bool(p) for p in pbc[structure]], "ijS"
+            positions[rows], cells[structure], pbc[structure].tolist(), "ijS"
         )
         parts.append(
             (rows[first.astype(np.int64)], rows[second.astype(np.int64)], images.astype(np.int64))

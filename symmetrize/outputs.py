@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from e3nn import o3
 from torch import Tensor
 
 from symmetrize.representation import Representation, as_representation
 
-Spec = str | o3.Irreps | o3.Irrep | Representation
+Spec: TypeAlias = str | o3.Irreps | o3.Irrep | Representation
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def per_point(spec: Spec) -> Output:
     return Output(as_representation(spec), per_point=True)
 
 
-Outputs = Spec | Output | Mapping[str, Spec | Output]
+Outputs: TypeAlias = Spec | Output | Mapping[str, Spec | Output]
 
 # The name under which the only output of a network that returns a plain tensor goes
 ONLY = "output"

@@ -12,18 +12,22 @@ from torch import Tensor
 
 from symmetrize.segments import segment_max, segment_sum
 
+# exp(-1 / EDGE) is zero even as a float64
+EDGE = 1e-3
+
 
 def step(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """C-infinity step: 0 for x <= 0, 1 for x >= 1, and step(x) + step(1 - x) = 1.
+    """Rise from 0 (x <= 0) to 1 (x >= 1), C-infinity, with step(x) + step(1 - x) equal to 1.
 
     >>> step(torch.tensor([-1.0, 0.5, 2.0]))
     tensor([0.0000, 0.5000, 1.0000])
     """
-    inside = (x > 0) & (x < 1)
-    # 1/x overflows in the derivative at 0 and 1: mask before the division
+    # nearer to 0 and 1 than this the step is 0 and 1 in any float format, and powers of 1/x in its
+    # derivatives overflow: mask before the division
+    inside = (x > EDGE) & (x < 1 - EDGE)
     safe = torch.where(inside, x, 0.5)
     rising = torch.sigmoid(1 / (1 - safe) - 1 / safe)
-    return torch.where(inside, rising, (x >= 1).to(x.dtype))
+    return torch.where(inside, rising, (x > 0.5).to(x.dtype))
 
 
 def ramp(x: Float[Tensor, "*shape"], low: float, high: float) -> Float[Tensor, "*shape"]:
@@ -43,11 +47,6 @@ def safe_sqrt(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     positive = x > 0
     # mask before the square root, not after it: 0 times infinity is NaN
     return torch.where(positive, torch.where(positive, x, 1.0).sqrt(), 0.0)
-
-
-def safe_norm(vectors: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape"]:
-    """Euclidean norm whose gradient at the zero vector is zero, not NaN."""
-    return safe_sqrt(vectors.square().sum(-1))
 
 
 def safe_log(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -17,7 +17,7 @@ from torch_geometric.data import Data
 
 from symmetrize.datasets import minimum_energies, molecules, molecules_info
 
-COUNTS = {"CH4": 200, "H2O": 200, "NH3": 200, "CH3OH": 150, "H2CO": 150, "CO2": 150}
+COUNTS = {"CH4": 200, "H2O": 200, "NH3": 200, "CH3OH": 120, "H2CO": 120, "CO2": 130}
 EPS = torch.finfo(torch.float32).eps
 
 Graphs = list[Data]
@@ -191,8 +191,8 @@ def test_forces_do_the_work_between_neighboring_waters(graphs: Graphs) -> None:
         rotation = aligning_rotation(start.pos, end.pos)
         step = end.pos - start.pos @ rotation
         force = (start.forces @ rotation + end.forces) / 2
-        # third derivatives of 500 eV/Angstrom^3 or less, over 12, times 0.03^3 Angstrom^3
-        assert abs((end.energy - start.energy + (force * step).sum()).item()) < 1e-3
+        # third derivatives up to 1,000 eV/Angstrom^3, over 12, times 0.03^3 Angstrom^3
+        assert abs((end.energy - start.energy + (force * step).sum()).item()) < 2e-3
 
 
 def mean_over(graphs: Graphs, formula: str, quantity: Callable[[Data], torch.Tensor]) -> float:

@@ -321,6 +321,26 @@ def test_values_and_derivatives_are_finite_at_degenerate_input(group, vectors):
         assert torch.isfinite(tensor).all()
 
 
+@pytest.mark.parametrize("exponent", [100, 220, 240, 400, 700])
+@pytest.mark.parametrize("auxiliary", [None, stand_in])
+def test_derivatives_are_finite_when_all_weights_are_tiny(exponent, auxiliary):
+    # step(x) is about exp(-1 / x)
+    sine = (0.05 + 0.15 / exponent) ** 0.5
+    vectors = torch.tensor([[1, 0, 0], [(1 - sine**2) ** 0.5, sine, 0]], dtype=torch.float64)
+    vectors.requires_grad_()
+    cloud = make_cloud(vectors, cutoff=CUTOFF)
+    frames = PairFrames(CUTOFF, auxiliary=auxiliary)
+    if auxiliary is None and exponent > 230:  # below 1e-100
+        with pytest.raises(ValueError, match="collinear or alone"):
+            frames.of_centers(cloud, "O(3)", 2)
+        return
+    value = average(cloud, frames.of_centers(cloud, "O(3)", 2)).square().sum()
+    (first,) = torch.autograd.grad(value, vectors, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), vectors)
+    assert torch.isfinite(first).all()
+    assert torch.isfinite(second).all()
+
+
 def test_mutant_the_published_frames_of_a_neighbor_on_the_center_are_nan():
     cloud = make_cloud([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]], cutoff=CUTOFF)
     with np.errstate(invalid="ignore"):
@@ -461,6 +481,7 @@ def test_random_methane_needs_few_frames():
         ({"omega_width": 0.3}, "`omega_width` 0.3"),
         ({"omega": 0.9}, "`omega` is 0.9"),
         ({"beta": 100.0}, "overflows"),
+        ({"auxiliary_width": 0.6}, "`auxiliary_width` is 0.6"),
     ],
 )
 def test_options_out_of_range(options, message):

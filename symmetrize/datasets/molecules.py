@@ -1,6 +1,6 @@
 """Thermally distorted small molecules with energies, forces, multipoles and polarizabilities.
 
-1,050 randomly oriented configurations of CH4, H2O, NH3, CH3OH, H2CO and CO2, sampled from the
+970 randomly oriented configurations of CH4, H2O, NH3, CH3OH, H2CO and CO2, sampled from the
 harmonic quantum distribution at 1000 K and labeled with RHF/aug-cc-pVDZ. Twenty of CO2 are
 collinear up to rounding. The labels transform under a rotation ``pos -> pos @ R.T`` as
 

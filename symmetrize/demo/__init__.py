@@ -1,9 +1,9 @@
 """The main job: train a plain network on molecules, wrap it in one line, and compare.
 
-Everything here uses the public face of the library, as a user would. ``task`` is what is learned,
-``training`` and ``evaluation`` are what their names say, ``report`` prints and ``figure`` draws.
+``task`` is what is learned; ``job`` goes from beginning to end, with what ``training``,
+``evaluation``, ``report`` and ``figure`` offer.
 """
 
-from symmetrize.demo.run import run
+from symmetrize.demo.job import run
 
 __all__ = ["run"]

@@ -1,5 +1,6 @@
 """The table of the demo, on screen and as JSON."""
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,10 +15,15 @@ from symmetrize.demo.evaluation import Score
 from symmetrize.demo.task import OUTPUTS, UNITS
 from symmetrize.provenance import provenance
 
+EXPLANATION = (
+    "Rotation error: the largest |F(g x) - g F(x)| over test molecules x and random proper and\n"
+    "improper rotations g, relative to the spread of the output. All in float64."
+)
+
 
 def table(scores: dict[str, Score]) -> Table:
     """One column for each model, one row for each figure."""
-    shown = Table(box=box.SIMPLE_HEAD, title="Test molecules, float64", title_style="bold")
+    shown = Table(box=box.SIMPLE_HEAD)
     shown.add_column("")
     for name in scores:
         shown.add_column(name, justify="right")
@@ -47,14 +53,14 @@ def _rotation_error(output: str, score: Score) -> str:
     return f"{score.rotation_error[output]:.0e}"
 
 
-def show(scores: dict[str, Score], console: Console) -> None:
-    """Print the table and what its rows mean."""
+def text(scores: dict[str, Score]) -> str:
+    """The table in plain text, and what its rows mean."""
+    page = io.StringIO()
+    console = Console(width=120, file=page, color_system=None)
     console.print(table(scores))
-    console.print(
-        "Rotation error: the largest |F(g x) - g F(x)| over test molecules and random proper and\n"
-        "improper rotations, relative to the spread of the output.",
-        highlight=False,
-    )
+    console.print(EXPLANATION, highlight=False)
+    lines = page.getvalue().splitlines()
+    return "\n".join(line.rstrip() for line in lines).strip("\n")
 
 
 def write(scores: dict[str, Score], steps: int, seed: int, path: Path) -> None:
@@ -66,3 +72,8 @@ def write(scores: dict[str, Score], steps: int, seed: int, path: Path) -> None:
         "scores": {name: asdict(score) for name, score in scores.items()},
     }
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+def read(path: Path) -> dict[str, Score]:
+    """The scores that ``write`` wrote."""
+    return {name: Score(**score) for name, score in json.loads(path.read_text())["scores"].items()}

@@ -1,5 +1,6 @@
-"""Training the network of the demo: forces, random orthogonal matrices, one cycle of learning."""
+"""Training the network of the demo: forces, random orthogonal matrices, a warm-up and a cosine."""
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ WIDTH = 128
 BATCH_SIZE = 64
 SHUFFLES = 20  # orders of the data that are batched beforehand
 LEARNING_RATE = 3e-3
+WARM_UP = 100  # steps
 FORCE_WEIGHT = 0.3
 
 VECTOR = as_representation("1o")
@@ -56,7 +58,10 @@ def train(
     mean, scale = _statistics(everything)
     net = Scaled(PointNet(SHAPES, species=10, width=WIDTH), mean, scale).float()
     optimizer = torch.optim.AdamW(net.parameters(), LEARNING_RATE, weight_decay=1e-3, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min(1, (step + 1) / WARM_UP) * math.cos(math.pi / 2 * step / steps) ** 2,
+    )
     batches = _batches(molecules, order)
     for _ in range(steps):
         batch = _turned(order.choice(batches), generator)

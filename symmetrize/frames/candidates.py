@@ -19,7 +19,8 @@ from torch import Tensor
 from symmetrize.cloud import Cloud
 from symmetrize.frames.settings import Selection
 from symmetrize.segments import equal_rows, join, segment_sum
-from symmetrize.switching import safe_log, safe_norm, safe_sqrt
+from symmetrize.switching import safe_log, safe_sqrt
+from symmetrize.vectors import dot, transverse, transverse_basis, unit_vectors
 
 # Distance from the origin, in the unit of the cloud, below which angles count less
 CORE = 0.1
@@ -86,54 +87,29 @@ def joined_azimuths(azimuths: list[Azimuths]) -> Azimuths:
     return Azimuths(*(torch.cat(column) for column in columns))
 
 
-def merged_axes(axes: Axes, weights: Float[Tensor, "axes"]) -> tuple[Axes, Float[Tensor, "axes"]]:
-    """Equal axes of one cloud as one, with the sum of their weights, unless gradients are carried.
+def merged(
+    directions: Float[Tensor, "rows 3"],
+    weights: Float[Tensor, "rows"],
+    index: Int[Tensor, "rows"],
+) -> tuple[Float[Tensor, "groups 3"], Float[Tensor, "groups"], Int[Tensor, "groups"]]:
+    """Equal directions of one owner as one, with the sum of their weights.
 
-    In a perfect crystal all bonds along one direction are one axis.
+    In a perfect crystal all bonds along one direction are one. What carries gradients is left as it
+    is: first derivatives would survive merging, second ones would not.
     """
-    if axes.directions.requires_grad or weights.requires_grad:
-        return axes, weights
-    group, first = equal_rows(axes.directions, axes.index)
+    if directions.requires_grad or weights.requires_grad:
+        return directions, weights, index
+    group, first = equal_rows(directions, index)
     if len(first) == len(group):
-        return axes, weights
+        return directions, weights, index
     total = segment_sum(weights, group, len(first))
-    directions, _ = unit_vectors(segment_sum(weights[:, None] * axes.directions, group, len(first)))
-    return Axes(directions, axes.log_quality[first], axes.index[first]), total
-
-
-def unit_vectors(
-    vectors: Float[Tensor, "rows 3"],
-) -> tuple[Float[Tensor, "rows 3"], Float[Tensor, "rows"]]:
-    """Vectors divided by their lengths, and the lengths; zero vectors stay zero."""
-    # squares of lengths below 1e-154 underflow: scale by the largest component first
-    scale = vectors.detach().abs().amax(-1) if len(vectors) else vectors.new_zeros(0)
-    scale = torch.where(scale > 0, scale, 1.0)
-    length = safe_norm(vectors / scale[:, None])
-    return vectors / (scale * torch.where(length > 0, length, 1.0))[:, None], length * scale
-
-
-def transverse(
-    vectors: Float[Tensor, "rows 3"], axes: Float[Tensor, "rows 3"]
-) -> Float[Tensor, "rows 3"]:
-    """The part of each vector orthogonal to its axis."""
-    once = vectors - (vectors * axes).sum(-1, keepdim=True) * axes
-    # near the axis the first subtraction leaves rounding of the order of the vector itself
-    return once - (once * axes).sum(-1, keepdim=True) * axes
-
-
-def transverse_basis(
-    axes: Float[Tensor, "rows 3"],
-) -> tuple[Float[Tensor, "rows 3"], Float[Tensor, "rows 3"]]:
-    """Two unit vectors that complete each axis to a right-handed frame; which ones is arbitrary."""
-    smallest = axes.detach().abs().argmin(-1)
-    helper = torch.nn.functional.one_hot(smallest, 3).to(axes.dtype)
-    first, _ = unit_vectors(transverse(helper, axes))
-    return first, torch.linalg.cross(axes, first)
+    mean, _ = unit_vectors(segment_sum(weights[:, None] * directions, group, len(first)))
+    return mean, total, index[first]
 
 
 def point_offer(cloud: Cloud, log_fade: Float[Tensor, "points"], selection: Selection) -> Offer:
     """The points of a cloud: quality fade r^2 / (r^2 + core^2) exp(-decay (r^2 + core^2)^(1/2))."""
-    squared = cloud.vectors.square().sum(-1)
+    squared = dot(cloud.vectors, cloud.vectors)
     softened = squared + selection.core**2
     presence = log_fade.exp() * squared / softened
     log_quality = log_fade + safe_log(squared) - softened.log() - selection.decay * softened.sqrt()
@@ -146,7 +122,7 @@ LOG_DIRECTION_QUALITY = -6.0
 
 def direction_offer(cloud: Cloud) -> Offer:
     """The vectors that a cloud carries beside its points: quality d^2 / (d^2 + 1), and low."""
-    squared = cloud.directions.square().sum(-1)
+    squared = dot(cloud.directions, cloud.directions)
     presence = squared / (squared + 1)
     quality = safe_log(presence) + LOG_DIRECTION_QUALITY
     return Offer(cloud.directions, quality, presence, cloud.directions_index, cloud.size)
@@ -154,8 +130,13 @@ def direction_offer(cloud: Cloud) -> Offer:
 
 def joined(offers: list[Offer]) -> Offer:
     """Several offers to the same clouds as one."""
-    columns = zip(*((o.vectors, o.log_quality, o.presence, o.index) for o in offers), strict=True)
-    return Offer(*(torch.cat(column) for column in columns), offers[0].size)
+    return Offer(
+        torch.cat([offer.vectors for offer in offers]),
+        torch.cat([offer.log_quality for offer in offers]),
+        torch.cat([offer.presence for offer in offers]),
+        torch.cat([offer.index for offer in offers]),
+        offers[0].size,
+    )
 
 
 def offered_axes(offer: Offer) -> Axes:
@@ -176,7 +157,7 @@ def offered_azimuths(
     vectors = offer.vectors[row]
     directions, length = unit_vectors(transverse(vectors, axes.directions[axis]))
     squared = length.square()
-    sine = safe_log(squared) - (vectors.square().sum(-1) + CORE**2).log()
+    sine = safe_log(squared) - (dot(vectors, vectors) + CORE**2).log()
     azimuths = Azimuths(directions, offer.log_quality[row] + angle_power * sine, axis)
     parts = offer.presence[row] * squared / (squared + line**2)
     return azimuths, safe_sqrt(segment_sum(parts.square(), axis, len(axes.index)))
@@ -188,7 +169,7 @@ def moment_axes(cloud: Cloud, log_scale: Float[Tensor, "size"]) -> Axes:
     M_a = sum_j h_a(r_j^2) r_j / (sum_j h_a^2 r_j^2)^(1/2), of order 1 for a cloud without a
     preferred direction and n^(1/2) for n points with one. Quality exp(log_scale) |M_a|^2.
     """
-    squared = cloud.vectors.square().sum(-1, keepdim=True)
+    squared = dot(cloud.vectors, cloud.vectors)[:, None]
     # functions of the square are smooth at the centroid, functions of the length are not; a
     # constant would give the first moment about the centroid, which is zero
     shells = torch.cat([torch.exp(-squared), torch.exp(-squared / 4), squared.tanh()], dim=-1)
@@ -210,8 +191,8 @@ def principal_axes(cloud: Cloud, log_scale: Float[Tensor, "size"]) -> Axes:
     """Axes along both signs of the first and last principal axis of the cloud.
 
     Quality exp(log_scale) (product of the gaps to the other eigenvalues / trace^2)^2, so that an
-    axis fades as it becomes undefined. Derivatives are exact to third order and free of NaN at equal
-    eigenvalues, where those of an eigensolver are not.
+    axis fades as it becomes undefined. Derivatives are exact to third order and free of NaN at
+    equal eigenvalues, where those of an eigensolver are not.
     """
     outer = cloud.vectors[:, :, None] * cloud.vectors[:, None, :]
     covariance = segment_sum(outer, cloud.index, cloud.size)
@@ -277,19 +258,25 @@ def harmonic_azimuths(cloud: Cloud, axes: Axes, log_scale: Float[Tensor, "size"]
     first, second = transverse_basis(axes.directions)
     axis, point = join(axes.index, cloud.index, cloud.size)
     vectors = cloud.vectors[point]
-    along = (vectors * axes.directions[axis]).sum(-1)
-    y = (vectors * first[axis]).sum(-1)
-    z = (vectors * second[axis]).sum(-1)
-    u = torch.complex(y, z) / (y.square() + z.square() + 0.25).sqrt()
-    weights = torch.stack([torch.ones_like(along), along / (along.square() + 0.25).sqrt()], dim=-1)
-    powers = torch.cumprod(u[:, None].expand(-1, HARMONICS), dim=1)
-    terms = weights[:, :, None] * powers[:, None, :]
-    total = segment_sum(terms.reshape(-1, 2 * HARMONICS), axis, number)
+    along = dot(vectors, axes.directions[axis])
+    y, z = dot(vectors, first[axis]), dot(vectors, second[axis])
+    scale = (y.square() + z.square() + 0.25).rsqrt()
+    y, z = y * scale, z * scale
+    odd = along / (along.square() + 0.25).sqrt()
+
+    # real columns, one of each kind for every order: several times faster than complex rows
+    real, imaginary, size = y, z, y.square() + z.square()
+    square, odd_square = size, odd.square()
+    columns = []
+    for _ in range(HARMONICS):
+        columns += [real, imaginary, odd * real, odd * imaginary, size, odd_square * size]
+        real, imaginary = real * y - imaginary * z, real * z + imaginary * y
+        size = size * square
+    sums = segment_sum(torch.stack(columns, dim=1), axis, number)
+    sums = sums.reshape(number, HARMONICS, 6)
+    total = torch.complex(sums[..., [0, 2]], sums[..., [1, 3]]).transpose(1, 2)
     # an odd c may vanish for every point, up to rounding: the norm has a floor that does not
-    sizes = (weights.square() + 0.1)[:, :, None] * (u.real.square() + u.imag.square())[
-        :, None, None
-    ].pow(torch.arange(1, HARMONICS + 1, device=axis.device))
-    norms = segment_sum(sizes.reshape(-1, 2 * HARMONICS), axis, number)
+    norms = (sums[..., [4, 5]] + 0.1 * sums[..., [4, 4]]).transpose(1, 2)
     present = norms > 1e-280
     total = torch.where(present, total / torch.where(present, norms, 1.0).sqrt(), 0.0).reshape(-1)
 

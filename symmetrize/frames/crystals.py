@@ -12,12 +12,16 @@ vectors do.
 Lengths are in the unit of the environment of a center, a part of the cutoff.
 """
 
+from dataclasses import replace
+
 import torch
 
 from symmetrize.cloud import Cloud, Points
 from symmetrize.frames.candidates import Offer
+from symmetrize.neighbors import neighbors
 from symmetrize.segments import segment_max, segment_sum
-from symmetrize.switching import cutoff_switch, safe_log, safe_norm
+from symmetrize.switching import cutoff_switch, safe_log
+from symmetrize.vectors import safe_norm
 
 # Size of local vectors below which the structure counts as a perfect crystal
 FAINT = 0.05
@@ -71,7 +75,8 @@ def lattice_offer(structures: Points) -> Offer:
 
     In units of the shortest, so that they are offered at any size of the cell.
     """
-    assert structures.cell is not None and structures.pbc is not None
+    assert structures.cell is not None
+    assert structures.pbc is not None
     cell = structures.cell.double()
     steps = torch.cartesian_prod(*[torch.arange(-1, 2, device=cell.device)] * 3)
     steps = steps[steps.abs().sum(-1) > 0]

@@ -92,9 +92,9 @@ def assemble(
     rotations, weights, index, kind = rotations[kept], weights[kept], index[kept], kind[kept]
     total = segment_sum(weights, index, size)
     if bool((total <= 0).any()):
-        owner = int(torch.nonzero(total <= 0)[0, 0])
+        empty = int(torch.nonzero(total <= 0)[0, 0])
         raise ValueError(
-            f"no frame has a positive weight for structure or center {owner}: its points may be "
+            f"no frame has a positive weight for structure or center {empty}: its points may be "
             "collinear or alone. Use `HierarchicalFrames`, which has an answer for every cloud, "
             "or give these frames an auxiliary model"
         )
@@ -131,10 +131,9 @@ def draw(ensemble: Ensemble, generator: torch.Generator | None = None) -> Ensemb
     at = generator.device if generator is not None else device
     uniform = torch.rand(ensemble.size, dtype=torch.float64, device=at, generator=generator)
     # weights of each owner sum to one: owner k covers [k, k + 1) of the running sum
-    running = ensemble.weights.detach().double().cumsum(0)
-    start = running[last] - segment_sum(
-        ensemble.weights.detach().double(), ensemble.index, ensemble.size
-    )
+    weights = ensemble.weights.detach().double()
+    running = weights.cumsum(0)
+    start = running[last] - segment_sum(weights, ensemble.index, ensemble.size)
     member = torch.searchsorted(running, start + uniform.to(device), right=True)
     member = torch.minimum(torch.maximum(member, last - number + 1), last)
     drawn = ensemble.take(member)

@@ -34,13 +34,12 @@ from symmetrize.frames.candidates import (
     joined,
     joined_axes,
     joined_azimuths,
-    merged_axes,
+    merged,
     moment_axes,
     offered_axes,
     offered_azimuths,
     point_offer,
     principal_axes,
-    transverse_basis,
 )
 from symmetrize.frames.crystals import FAINT, with_local_vectors
 from symmetrize.frames.ensemble import Ensemble, Group, assemble
@@ -49,11 +48,15 @@ from symmetrize.frames.presets import PRESETS
 from symmetrize.frames.settings import Preset, Selection
 from symmetrize.segments import counts, segment_normalize, segment_sum
 from symmetrize.switching import cutoff_switch, ramp, safe_log, safe_sqrt, select
+from symmetrize.vectors import transverse_basis
 
 # The unit of length of an environment, as a part of its cutoff
 UNIT = 0.25
 # Part of the cutoff over which a neighbor fades, for the choice of frames
 FADE = 0.5
+# Noise of points far out grows with their number n, that of moments falls: the quality of moments
+# grows as this power of n
+NUMBER_POWER = 3
 # Distance from the axis, in the unit of the cloud, at which a point counts half for the azimuth
 LINE = 0.5
 # Amount of off-axis points between which frames are refined, and of points between which an owner
@@ -246,6 +249,8 @@ class HierarchicalFrames(Frames):
                 far they are to be trusted; None without moments.
             selection: how to choose.
             seen: the cloud whose chirality weighs mirror images.
+            group: mirror images are for "O(3)".
+            degree: largest degree of the outputs, which the turns about an axis must exceed.
         """
         size = offer.size
         crowd = safe_sqrt(segment_sum(offer.presence.square(), offer.index, size))
@@ -254,7 +259,9 @@ class HierarchicalFrames(Frames):
         axes = offered_axes(offer)
         if moments is not None:
             scales = {
-                name: moments[1] + 2 * _log_number(moments[0]) + _log(getattr(selection, name))
+                name: moments[1]
+                + NUMBER_POWER * _log_number(moments[0])
+                + _log(getattr(selection, name))
                 for name in ("moments", "principal", "harmonics")
             }
             axes = joined_axes(
@@ -295,10 +302,11 @@ class HierarchicalFrames(Frames):
         quality = torch.where(framed[axes.index] > 0, axes.log_quality, -torch.inf)
         weights = select(quality, axes.index, size, selection.axis_window, selection.order)
         chosen = torch.nonzero(weights > 0)[:, 0]
-        axes = Axes(axes.directions[chosen], axes.log_quality[chosen], axes.index[chosen])
-        axes, weights = merged_axes(axes, segment_normalize(weights[chosen], axes.index, size))
-        self._check_number(axes.index, size)
-        return axes, weights
+        index = axes.index[chosen]
+        weights = segment_normalize(weights[chosen], index, size)
+        directions, weights, index = merged(axes.directions[chosen], weights, index)
+        self._check_number(index, size)
+        return Axes(directions, weights.log(), index), weights
 
     def _selected_frames(
         self,
@@ -323,8 +331,9 @@ class HierarchicalFrames(Frames):
         chosen = torch.nonzero(weights > 0)[:, 0]
         row = azimuths.axis[chosen]
         weights = segment_normalize(weights[chosen], row, number)
+        directions, weights, row = merged(azimuths.directions[chosen], weights, row)
         bare = torch.nonzero(counts(row, number) == 0)[:, 0]
-        y = torch.cat([azimuths.directions[chosen], transverse_basis(axes.directions[bare])[0]])
+        y = torch.cat([directions, transverse_basis(axes.directions[bare])[0]])
         weights = torch.cat([weights, torch.ones_like(axis_weights[bare])])
         row = torch.cat([row, bare])
         x = axes.directions[row]

@@ -17,6 +17,7 @@ from torch import Tensor
 from symmetrize.cloud import Cloud
 from symmetrize.segments import counts, join, segment_sum
 from symmetrize.switching import cutoff_switch, step
+from symmetrize.vectors import dot
 
 # Chirality at which a frame needs no mirror image. Smaller values leave fewer frames and steeper
 # weights, whose slope is at most 1 / WIDTH for each unit of chirality.
@@ -96,7 +97,9 @@ def chirality(
     """
     if cloud.cutoff is None:
         owners = counts(cloud.index, cloud.size).clamp(min=1).to(cloud.vectors.dtype)
-        mean_square = segment_sum(cloud.vectors.square().sum(-1), cloud.index, cloud.size) / owners
+        mean_square = (
+            segment_sum(dot(cloud.vectors, cloud.vectors), cloud.index, cloud.size) / owners
+        )
         # a cloud within rounding of one point has no shape: its noise is not blown up
         squared_unit = mean_square + cloud.resolution.square()
         squared_unit = torch.where(squared_unit > 0, squared_unit, 1.0)
@@ -107,7 +110,7 @@ def chirality(
         fade = cutoff_switch(cloud.lengths, cloud.cutoff, FADE * cloud.cutoff)
         second_moment = 0.0
     squared_core = CORE**2 * squared_unit[cloud.index]
-    length = (cloud.vectors.square().sum(-1) + squared_core).sqrt()
+    length = (dot(cloud.vectors, cloud.vectors) + squared_core).sqrt()
     directions = cloud.vectors / length[:, None]
     norm = (1 + segment_sum(fade.square(), cloud.index, cloud.size)).sqrt()
 

@@ -48,6 +48,8 @@ from symmetrize.switching import cutoff_switch, ramp, step
 LAMBERT_W = 0.2784645427610738
 # e^(beta cutoff) and its cube, which second derivatives need, must fit into a float64
 LARGEST_EXPONENT = 200.0
+# Frames below this weight are left out: second derivatives divide by the cube of a sum of weights
+NEGLIGIBLE = 1e-100
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,11 @@ class PairFrames(Frames):
                 f"`beta` times `cutoff` is {beta * cutoff} but must lie in "
                 f"(0, {LARGEST_EXPONENT}]: its exponential overflows"
             )
+        if not 0 < auxiliary_width <= auxiliary_threshold:
+            raise ValueError(
+                f"`auxiliary_width` is {auxiliary_width} but must lie in (0, {auxiliary_threshold}]"
+                ", up to `auxiliary_threshold`: without frames the auxiliary weight must be 1"
+            )
         self.cutoff = cutoff
         self.beta = beta
         self.width = width
@@ -215,17 +222,13 @@ class PairFrames(Frames):
     def weighted_frames(
         self, cloud: Cloud
     ) -> tuple[Float[Tensor, "frames 3 3"], Float[Tensor, "frames"], Int[Tensor, "frames"]]:
-        """Frames of positive weight, their weights before pruning and their centers."""
+        """Frames that count, their weights before pruning and their centers."""
         lengths = cloud.lengths
         near, fade = lengths / self.width, cutoff_switch(lengths, self.cutoff, self.width)
         # vectors of weight zero go first: the rest has lengths that can be divided by
         vector = torch.nonzero(fade * step(near) > 0)[:, 0]
-        lengths, near, fade, index = (
-            lengths[vector],
-            near[vector],
-            fade[vector],
-            cloud.index[vector],
-        )
+        lengths, near, fade = lengths[vector], near[vector], fade[vector]
+        index = cloud.index[vector]
         directions = cloud.vectors[vector] / lengths[:, None]
 
         one, other = join(index, index, cloud.size)
@@ -249,7 +252,7 @@ class PairFrames(Frames):
             weights = weights * fade[member] * step(near[member])
             weights = weights * cutoff_switch(lengths[member], inner[center], self.width)
 
-        kept = torch.nonzero(weights > 0)[:, 0]
+        kept = torch.nonzero(weights > NEGLIGIBLE)[:, 0]
         one, other, weights, center = one[kept], other[kept], weights[kept], center[kept]
         normal = cross[kept] / squared_sine[kept].sqrt()[:, None]
         x, z = torch.cat([directions[one], directions[other]]), torch.cat([normal, -normal])
@@ -308,8 +311,6 @@ def pruned(
     strength = ramp(best, pruning.off, pruning.full)[index]
     for _ in range(pruning.rounds):
         maximum = soft_maximum(weights, index, len(best), beta)[index]
-        # ratios to a vanishing maximum have no derivative, and pruning is off there
-        ratio = weights / torch.where(strength > 0, maximum, 1.0)
-        kept = ramp(ratio, pruning.threshold, pruning.threshold + pruning.width)
+        kept = ramp(weights / maximum, pruning.threshold, pruning.threshold + pruning.width)
         weights = weights * (1 - strength * (1 - kept))
     return weights

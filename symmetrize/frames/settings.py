@@ -22,9 +22,9 @@ class Selection:
         axis_window: ratios to the best axis at which an axis enters and has its full weight.
         azimuth_window: the same for azimuths.
         order: of the Lehmer mean that stands for the best.
-        moments: quality of a first moment at the level of noise, relative to a point at distance
-            1; principal: the same of a principal axis; harmonics: of a circular harmonic. 0 leaves
-            them out. Only for whole clouds.
+        moments, principal, harmonics: quality of a first moment, a principal axis and a circular
+            harmonic of the size of noise, relative to a point at the origin and divided by n^3 for
+            n points. 0 leaves them out. Only for whole clouds.
     """
 
     decay: float

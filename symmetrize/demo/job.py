@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from symmetrize import FrameAveraging, QuadratureFrames, Symmetrizer
 from symmetrize.demo.evaluation import Model, Score, score
 from symmetrize.demo.figure import STYLES, draw, example
-from symmetrize.demo.report import show, write
+from symmetrize.demo.report import text, write
 from symmetrize.demo.task import OUTPUTS, load_task
 from symmetrize.demo.training import train
 
@@ -50,7 +50,7 @@ def run(steps: int, seed: int, output: Path) -> None:
             scores[name] = score(each, task.test, seed)
             progress.advance(bar)
 
-    show(scores, console)
+    console.print(text(scores), highlight=False, soft_wrap=True)
     draw({name: models[name] for name in STYLES}, example(task.test), output / "demo.png")
     write(scores, steps, seed, output / "demo.json")
     console.print(
