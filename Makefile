@@ -38,6 +38,7 @@ demo: $(STAMP)
 
 figures: $(STAMP)
 	$(BIN)/python -m symmetrize demo --output docs/figures
+	$(BIN)/python scripts/update_readme.py
 
 test: $(STAMP)
 	$(PYTEST)

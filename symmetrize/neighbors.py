@@ -97,9 +97,8 @@ def _periodic(structures: Points, positions: np.ndarray, batch: np.ndarray, reac
         rows = np.nonzero(batch == structure)[0]
         if len(rows) == 0:
             continue
-        first, second, images = search.compute(
-            positions[rows], cells[structure], pbc[structure].tolist(), "ijS"
-        )
+        periods = [bool(period) for period in np.atleast_1d(pbc[structure])]
+        first, second, images = search.compute(positions[rows], cells[structure], periods, "ijS")
         parts.append(
             (rows[first.astype(np.int64)], rows[second.astype(np.int64)], images.astype(np.int64))
         )

@@ -17,7 +17,7 @@ EDGE = 1e-3
 
 
 def step(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Rise from 0 (x <= 0) to 1 (x >= 1), C-infinity, with step(x) + step(1 - x) equal to 1.
+    """Rise from 0 (x <= 0) to 1 (x >= 1), C-infinity, by as much after 1/2 as before it.
 
     >>> step(torch.tensor([-1.0, 0.5, 2.0]))
     tensor([0.0000, 0.5000, 1.0000])

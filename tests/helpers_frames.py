@@ -16,7 +16,8 @@ from symmetrize.frames.base import Frames
 from symmetrize.frames.ensemble import Ensemble, Group
 from symmetrize.frames.random import random_rotations
 from symmetrize.segments import join, segment_sum
-from symmetrize.switching import cutoff_switch, safe_norm
+from symmetrize.switching import cutoff_switch
+from symmetrize.vectors import safe_norm
 
 CUTOFF = 3.0
 HIDDEN = 12

@@ -39,8 +39,8 @@ STYLES = {
 
 
 def example(molecules: list[Data]) -> Data:
-    """The first methanol: the largest of the molecules."""
-    return max(molecules, key=lambda molecule: len(molecule.pos))
+    """Methanol, the largest of the molecules, in its configuration of lowest energy."""
+    return min(molecules, key=lambda molecule: (-len(molecule.pos), molecule.energy.item()))
 
 
 def circle(molecule: Data) -> tuple[Float[np.ndarray, "points"], list[Data]]:

@@ -48,7 +48,7 @@ from symmetrize.frames.presets import PRESETS
 from symmetrize.frames.settings import Preset, Selection
 from symmetrize.segments import counts, segment_normalize, segment_sum
 from symmetrize.switching import cutoff_switch, ramp, safe_log, safe_sqrt, select
-from symmetrize.vectors import transverse_basis
+from symmetrize.vectors import transverse, transverse_basis, unit_vectors
 
 # The unit of length of an environment, as a part of its cutoff
 UNIT = 0.25
@@ -59,6 +59,10 @@ FADE = 0.5
 NUMBER_POWER = 3
 # Distance from the axis, in the unit of the cloud, at which a point counts half for the azimuth
 LINE = 0.5
+# Distance from the axis, in the unit of the cloud, below which derivatives of an azimuth are left
+# out. What they add is below rounding there, a product of this to the power EXTRA_TURNS - 1, but
+# in numbers it is a sum of turns that cancel, each of the size of the inverse distance.
+STEADY = 2e-5
 # Amount of off-axis points between which frames are refined, and of points between which an owner
 # passes from a single point to a cloud
 REFINE = (0.02, 0.3)
@@ -276,7 +280,8 @@ class HierarchicalFrames(Frames):
         if moments is not None:
             harmonics = harmonic_azimuths(moments[0], axes, scales["harmonics"])
             azimuths = joined_azimuths([azimuths, harmonics])
-        frames, weights, row = self._selected_frames(azimuths, axes, axis_weights, selection)
+        blind = amount < STEADY**2
+        frames, weights, row = self._selected_frames(azimuths, axes, axis_weights, blind, selection)
         self._check_number(axes.index[row], size)
 
         turns = degree + EXTRA_TURNS if self.azimuths is None else self.azimuths
@@ -313,12 +318,13 @@ class HierarchicalFrames(Frames):
         azimuths: Azimuths,
         axes: Axes,
         axis_weights: Float[Tensor, "axes"],
+        blind: Bool[Tensor, "axes"],
         selection: Selection,
     ) -> tuple[Float[Tensor, "frames 3 3"], Float[Tensor, "frames"], Int[Tensor, "frames"]]:
         """Frames of positive weight, their weights, and the axis of each.
 
         An axis without any azimuth gets an arbitrary one: its cloud is collinear, and all of its
-        frames will be refined.
+        frames will be refined. Azimuths of ``blind`` axes carry no gradient of their own.
         """
         number = len(axes.index)
         weights = select(
@@ -337,6 +343,8 @@ class HierarchicalFrames(Frames):
         weights = torch.cat([weights, torch.ones_like(axis_weights[bare])])
         row = torch.cat([row, bare])
         x = axes.directions[row]
+        y = torch.where(blind[row, None], unit_vectors(transverse(y.detach(), x))[0], y)
+        weights = torch.where(blind[row], weights.detach(), weights)
         frames = torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
         return frames, axis_weights[row] * weights, row
 
