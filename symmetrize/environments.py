@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from symmetrize.batches import Layout, Rows, new_batch
+from symmetrize.batches import OF_STRUCTURES, Layout, Rows, new_batch
 from symmetrize.cloud import Cloud, Points
 from symmetrize.copies import Source
 from symmetrize.neighbors import Neighbors, neighbors
@@ -100,16 +100,26 @@ def environment_source(
     """Every environment as a structure of its own, with positions from the center.
 
     Points carry ``is_center`` and ``envelope`` beside the attributes they had; edges are those
-    whose ends are both in the environment.
+    whose ends are both in the environment. The cell is left out: images are points like others.
+
+    Raises:
+        ValueError: if a periodic structure comes with edges.
     """
     owner, source = found.owner, found.source
     number = len(layout.batch)
     batch = new_batch(data, number, owner)
     rows = {}
+    if bool((found.shift != 0).any()) and data.edge_index is not None:
+        raise ValueError(
+            'scope "center" cannot tell which image of a point an edge of a periodic structure '
+            "leads to: leave `edge_index` out and let the network connect the points of each "
+            'environment by their positions, or use scope="structure"'
+        )
     edges: tuple[Tensor, Tensor, Tensor] | None = None
     shared: dict[int, tuple[Tensor, Tensor]] = {}
     for name, value in data.to_dict().items():
-        if name in batch:
+        # an environment is a finite cluster: images of its points are points of their own
+        if name in batch or name in OF_STRUCTURES:
             continue
         kind = layout.rows.get(name)
         if kind is None:

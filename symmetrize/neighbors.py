@@ -87,18 +87,20 @@ def _periodic(structures: Points, positions: np.ndarray, batch: np.ndarray, reac
     assert structures.cell is not None
     assert structures.pbc is not None
     cells = structures.cell.detach().double().cpu().numpy()
-    pbc = structures.pbc.cpu().numpy()
+    periods = structures.pbc.tolist()
+    is_periodic = structures.pbc.any(-1).cpu().numpy()
     search = NeighborList(cutoff=reach, full_list=True, sorted=True)
-    finite = np.nonzero(~pbc.any(axis=1)[batch])[0]
+    finite = np.nonzero(~is_periodic[batch])[0]
     center, neighbor, shift = _finite(positions[finite], batch[finite], reach)
     parts = [(finite[center], finite[neighbor], shift)]
     # one call for each cell: the library searches one box at a time
-    for structure in np.nonzero(pbc.any(axis=1))[0]:
+    for structure in np.nonzero(is_periodic)[0]:
         rows = np.nonzero(batch == structure)[0]
         if len(rows) == 0:
             continue
-        periods = [bool(period) for period in np.atleast_1d(pbc[structure])]
-        first, second, images = search.compute(positions[rows], cells[structure], periods, "ijS")
+        first, second, images = search.compute(
+            positions[rows], cells[structure], periods[structure], "ijS"
+        )
         parts.append(
             (rows[first.astype(np.int64)], rows[second.astype(np.int64)], images.astype(np.int64))
         )

@@ -39,8 +39,11 @@ STYLES = {
 
 
 def example(molecules: list[Data]) -> Data:
-    """Methanol, the largest of the molecules, in its configuration of lowest energy."""
-    return min(molecules, key=lambda molecule: (-len(molecule.pos), molecule.energy.item()))
+    """Methanol, the largest of the molecules, in its configuration of median energy."""
+    largest = max(len(molecule.pos) for molecule in molecules)
+    methanols = [molecule for molecule in molecules if len(molecule.pos) == largest]
+    methanols.sort(key=lambda molecule: molecule.energy.item())
+    return methanols[len(methanols) // 2]
 
 
 def circle(molecule: Data) -> tuple[Float[np.ndarray, "points"], list[Data]]:

@@ -32,7 +32,13 @@ class FrameAveraging(Frames):
     a single point get the axes of the coordinates. A baseline; see ``HierarchicalFrames``.
 
     Source: Puny et al., arXiv 2110.03336.
+
+    Args:
+        cutoff: radius of the environment of a center, for scope "center".
     """
+
+    def __init__(self, cutoff: float | None = None) -> None:
+        self.cutoff = cutoff
 
     def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
         """The 4 or 8 frames of each cloud; ``degree`` plays no role."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from symmetrize.cloud import Cloud
 from symmetrize.frames.settings import Selection
-from symmetrize.segments import equal_rows, join, segment_sum
+from symmetrize.segments import counts, equal_rows, join, segment_sum
 from symmetrize.switching import safe_log, safe_sqrt
 from symmetrize.vectors import dot, transverse, transverse_basis, unit_vectors
 
@@ -146,7 +146,7 @@ def offered_axes(offer: Offer) -> Axes:
 
 
 def offered_azimuths(
-    offer: Offer, axes: Axes, angle_power: float, line: float
+    offer: Offer, axes: Axes, angle_power: float, line: Float[Tensor, "axes"]
 ) -> tuple[Azimuths, Float[Tensor, "axes"]]:
     """Azimuths along the transverse parts t of the offered vectors, and how much there is of them.
 
@@ -159,7 +159,7 @@ def offered_azimuths(
     squared = length.square()
     sine = safe_log(squared) - (dot(vectors, vectors) + CORE**2).log()
     azimuths = Azimuths(directions, offer.log_quality[row] + angle_power * sine, axis)
-    parts = offer.presence[row] * squared / (squared + line**2)
+    parts = offer.presence[row] * squared / (squared + line[axis].square())
     return azimuths, safe_sqrt(segment_sum(parts.square(), axis, len(axes.index)))
 
 
@@ -252,7 +252,8 @@ def harmonic_azimuths(cloud: Cloud, axes: Axes, log_scale: Float[Tensor, "size"]
     Z_m = sum_j c_j u_j^m / (sum_j c_j^2 |u_j|^(2m))^(1/2), with u = (y + iz) / (|t|^2 + 1/4)^(1/2)
     for the transverse part t = (y, z) of each point, m = 1 to 6, and c even or odd along the axis.
     The m-th roots of the phase of Z_m are m azimuths, smooth as a set where Z_m is not zero.
-    Quality exp(log_scale) |Z_m|^2 m^-4: low orders win.
+    Quality exp(log_scale) |Z_m|^2 m^-4 times the mean of |u|^2: low orders win, and what is left of
+    them in a nearly collinear cloud loses.
     """
     number = len(axes.index)
     first, second = transverse_basis(axes.directions)
@@ -288,7 +289,10 @@ def harmonic_azimuths(cloud: Cloud, axes: Axes, log_scale: Float[Tensor, "size"]
     real_order = order.to(squared.dtype)
     phase = torch.atan2(safe.imag, safe.real) / real_order
     rows = torch.arange(number, device=axis.device).repeat_interleave(2 * HARMONICS)
-    quality = log_scale[axes.index[rows]] + safe_log(squared) - 4 * real_order.log()
+    # harmonics do not know how far from the axis the cloud reaches, but other offers do
+    number_of_points = counts(axis, number).clamp(min=1).to(along.dtype)
+    reach = log_scale[axes.index] + safe_log(sums[:, 0, 4] / number_of_points)
+    quality = reach[rows] + safe_log(squared) - 4 * real_order.log()
 
     root = torch.repeat_interleave(torch.arange(len(order), device=axis.device), order)
     turn = torch.cat([torch.arange(m, device=axis.device) for m in range(1, HARMONICS + 1)])

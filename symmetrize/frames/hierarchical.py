@@ -59,10 +59,10 @@ FADE = 0.5
 NUMBER_POWER = 3
 # Distance from the axis, in the unit of the cloud, at which a point counts half for the azimuth
 LINE = 0.5
-# Distance from the axis, in the unit of the cloud, below which derivatives of an azimuth are left
-# out. What they add is below rounding there, a product of this to the power EXTRA_TURNS - 1, but
+# Distance from the axis, in units of that at which a point counts half, below which derivatives of
+# an azimuth are left out. What they add is below rounding there, a product of this to the power EXTRA_TURNS - 1, but
 # in numbers it is a sum of turns that cancel, each of the size of the inverse distance.
-STEADY = 2e-5
+STEADY = 5e-6
 # Amount of off-axis points between which frames are refined, and of points between which an owner
 # passes from a single point to a cloud
 REFINE = (0.02, 0.3)
@@ -95,8 +95,8 @@ class HierarchicalFrames(Frames):
             and for periodic structures; finite structures do without.
         preset: "smooth" takes a few frames more and changes weights slowly, for forces and
             molecular dynamics; "lean" takes as few as it can.
-        length_scale: length on which the network varies, in the unit of the data. None: a quarter
-            of the cutoff for environments, the rms radius for whole structures.
+        length_scale: length on which the network varies, in the unit of the data; a quarter of the
+            cutoff if None. Without either, whole structures are treated alike at any scale.
         species_scores: factor of the quality of the points of each species (``data.z``); 1 for
             those not named. Breaks ties, and so saves frames.
         azimuths: K above, more than the largest degree of the outputs; None for degree + 6.
@@ -164,18 +164,21 @@ class HierarchicalFrames(Frames):
         """The ensemble of each cloud: an environment if it has a cutoff, else a whole structure."""
         if cloud.cutoff is not None:
             return self.of_centers(cloud, group, degree)
-        return self._of_whole(cloud, [], *self._unit(cloud), group, degree)
+        finite = torch.zeros_like(cloud.resolution, dtype=torch.bool)
+        return self._of_whole(cloud, [], finite, group, degree)
 
     def of_centers(self, environments: Cloud, group: Group, degree: int) -> Ensemble:
         """The ensemble of each center, from its neighbors within the cutoff."""
         assert environments.cutoff is not None
         unit = self.length_scale or UNIT * environments.cutoff
-        cloud = environments.scaled(environments.resolution.new_full((environments.size,), unit))
+        units = environments.resolution.new_full((environments.size,), unit)
+        cloud = environments.scaled(units)
         selection = self.preset.centers
         reach = environments.cutoff / unit
         fade = cutoff_switch(cloud.lengths, reach, FADE * reach)
         offer = joined([point_offer(cloud, safe_log(fade), selection), direction_offer(cloud)])
-        return self._ensemble(offer, None, selection, environments, group, degree)
+        line = torch.full_like(units, LINE)
+        return self._ensemble(offer, None, line, selection, environments, group, degree)
 
     def of_structures(self, structures: Points, group: Group, degree: int) -> Ensemble:
         """The ensemble of each structure: finite ones from their centroid, crystals as such.
@@ -191,55 +194,49 @@ class HierarchicalFrames(Frames):
                 "periodic structures have no centroid: pass HierarchicalFrames(cutoff=...), the "
                 "distance up to which neighbors give each point a local vector"
             )
-        unit = self.length_scale or UNIT * self.cutoff
-        crystal, more = with_local_vectors(cloud, structures, self.cutoff, unit)
+        scale = self.length_scale or UNIT * self.cutoff
+        crystal, more = with_local_vectors(cloud, structures, self.cutoff, scale)
         assert structures.pbc is not None
         periodic = structures.pbc.any(-1)
-        return self._of_whole(crystal, more, *self._unit(crystal, periodic), group, degree)
-
-    def _unit(
-        self, cloud: Cloud, periodic: Bool[Tensor, "size"] | None = None
-    ) -> tuple[Float[Tensor, "size"], Float[Tensor, "size"]]:
-        """The unit of each whole cloud, and the logarithm of how far its shape is to be trusted.
-
-        The rms radius is the unit. Collapsed clouds are not trusted, as they are points, nor are
-        faint ones of local vectors, as their directions are noise.
-        """
-        radius = root_mean_square(cloud)
-        low = COLLAPSED_WITHOUT_SCALE
-        if self.length_scale is not None:
-            low = COLLAPSED * self.length_scale
-        trust = safe_log(ramp(radius / (cloud.resolution + low), 1.0, 4.0))
-        unit = torch.where(radius > 0, radius, 1.0)
-        if periodic is None:
-            return unit, trust
-        squared = radius.square()
-        faded = squared + FAINT**2
-        return (
-            torch.where(periodic, faded.sqrt(), unit),
-            torch.where(periodic, safe_log(squared) - faded.log(), trust),
-        )
+        return self._of_whole(crystal, more, periodic, group, degree)
 
     def _of_whole(
         self,
         cloud: Cloud,
         more: list[Offer],
-        unit: Float[Tensor, "size"],
-        trust: Float[Tensor, "size"],
+        periodic: Bool[Tensor, "size"],
         group: Group,
         degree: int,
     ) -> Ensemble:
-        """The ensemble of whole structures, from their points, moments, directions and ``more``."""
+        """The ensemble of whole structures, from their points, moments, directions and ``more``.
+
+        The rms radius is the unit. Collapsed clouds are not trusted, as they are points, nor are
+        faint ones of local vectors, as their directions are noise.
+        """
+        radius = root_mean_square(cloud)
+        scale = self.length_scale or (None if self.cutoff is None else UNIT * self.cutoff)
+        low = COLLAPSED_WITHOUT_SCALE if scale is None else COLLAPSED * scale
+        solid = ramp(radius / (cloud.resolution + low), 1.0, 4.0)
+        squared = radius.square()
+        faded = squared + FAINT**2
+        trust = safe_log(torch.where(periodic, squared / faded, solid))
+        unit = torch.where(periodic, faded.sqrt(), torch.where(radius > 0, radius, 1.0))
+        line = torch.full_like(unit, LINE)
+        if scale is not None:
+            # two fragments far apart are nearly collinear to the eye, not to the network
+            line = torch.where(periodic, line, LINE * (scale / unit).clamp(max=1.0))
+
         selection = self.preset.structures
         scaled = cloud.scaled(unit)
         points = point_offer(scaled, trust[cloud.index], selection)
         offer = joined([points, direction_offer(cloud), *more])
-        return self._ensemble(offer, (scaled, trust), selection, cloud, group, degree)
+        return self._ensemble(offer, (scaled, trust), line, selection, cloud, group, degree)
 
     def _ensemble(
         self,
         offer: Offer,
         moments: tuple[Cloud, Float[Tensor, "size"]] | None,
+        line: Float[Tensor, "size"],
         selection: Selection,
         seen: Cloud,
         group: Group,
@@ -251,6 +248,7 @@ class HierarchicalFrames(Frames):
             offer: the vectors to choose from.
             moments: the cloud whose moments are offered too, in its unit, and the logarithm of how
                 far they are to be trusted; None without moments.
+            line: distance from the axis at which a vector counts half for the azimuth.
             selection: how to choose.
             seen: the cloud whose chirality weighs mirror images.
             group: mirror images are for "O(3)".
@@ -276,7 +274,7 @@ class HierarchicalFrames(Frames):
                 ]
             )
         axes, axis_weights = self._selected_axes(axes, framed, selection, size)
-        azimuths, amount = offered_azimuths(offer, axes, selection.angle_power, LINE)
+        azimuths, amount = offered_azimuths(offer, axes, selection.angle_power, line[axes.index])
         if moments is not None:
             harmonics = harmonic_azimuths(moments[0], axes, scales["harmonics"])
             azimuths = joined_azimuths([azimuths, harmonics])

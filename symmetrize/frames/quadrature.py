@@ -46,18 +46,20 @@ class QuadratureFrames(Frames):
 
     Args:
         degree: 1 to 131.
+        cutoff: radius of the environment of a center, for scope "center".
 
     Raises:
         ValueError: if there is no rule of that degree.
     """
 
-    def __init__(self, degree: int = 5) -> None:
+    def __init__(self, degree: int = 5, cutoff: float | None = None) -> None:
         if not 1 <= degree <= LEBEDEV_ORDERS[-1]:
             raise ValueError(
                 f"`degree` is {degree} but must lie in 1 to {LEBEDEV_ORDERS[-1]}: there "
                 "are no Lebedev rules of higher order"
             )
         self.degree = degree
+        self.cutoff = cutoff
 
     def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
         """The rotations, once for each cloud; ``degree`` plays no role."""

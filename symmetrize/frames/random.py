@@ -26,13 +26,15 @@ class RandomFrames(Frames):
     Args:
         number: of rotations, at least 1.
         seed: of their draw.
+        cutoff: radius of the environment of a center, for scope "center".
     """
 
-    def __init__(self, number: int, seed: int = 0) -> None:
+    def __init__(self, number: int, seed: int = 0, cutoff: float | None = None) -> None:
         if number < 1:
             raise ValueError(f"`number` is {number} but must be at least 1")
         self.number = number
         self.seed = seed
+        self.cutoff = cutoff
 
     def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
         """The rotations, once for each cloud; ``degree`` plays no role."""
