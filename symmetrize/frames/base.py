@@ -6,11 +6,13 @@ seen from their centroid, and centers are clouds of neighbors.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Literal
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from symmetrize.cloud import Cloud, Points, centered_cloud, points
+from symmetrize.environments import neighbor_environments
 from symmetrize.frames.ensemble import Ensemble, Group
 
 
@@ -54,8 +56,9 @@ class Frames(ABC):
         pbc: Bool[Tensor, "size 3"] | None = None,
         group: Group = "O(3)",
         degree: int = 2,
+        scope: Literal["structure", "center"] = "structure",
     ) -> Ensemble:
-        """The ensemble of each structure of a batch of points.
+        """The ensemble of each structure of a batch of points, or of each point as a center.
 
         Args:
             positions: (P, 3).
@@ -66,7 +69,21 @@ class Frames(ABC):
             pbc: (B, 3) whether each lattice vector is a period.
             group: "O(3)" or "SO(3)".
             degree: largest angular momentum of the outputs to be averaged.
+            scope: "structure", or "center" for the environment of each point within the cutoff.
+
+        Raises:
+            ValueError: if scope is "center" and these frames have no cutoff.
         """
         structures = points(positions, batch, scores=scores, species=species, cell=cell, pbc=pbc)
-        ensemble = self.of_structures(self.scored(structures), group, degree)
+        structures = self.scored(structures)
+        if scope == "structure":
+            ensemble = self.of_structures(structures, group, degree)
+        else:
+            if self.cutoff is None:
+                raise ValueError(
+                    f'scope "center" needs a cutoff but {type(self).__name__} has none: pass '
+                    "cutoff=..., in the unit of the positions"
+                )
+            clouds = neighbor_environments(structures, self.cutoff)
+            ensemble = self.of_centers(clouds, group, degree)
         return ensemble.to(positions.dtype)

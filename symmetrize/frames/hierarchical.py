@@ -60,8 +60,8 @@ NUMBER_POWER = 3
 # Distance from the axis, in the unit of the cloud, at which a point counts half for the azimuth
 LINE = 0.5
 # Distance from the axis, in units of that at which a point counts half, below which derivatives of
-# an azimuth are left out. What they add is below rounding there, a product of this to the power EXTRA_TURNS - 1, but
-# in numbers it is a sum of turns that cancel, each of the size of the inverse distance.
+# an azimuth are left out. They add less than rounding there, of the order of this distance to the
+# power EXTRA_TURNS - 1, but as a sum of turns that cancel, each of the order of its inverse.
 STEADY = 5e-6
 # Amount of off-axis points between which frames are refined, and of points between which an owner
 # passes from a single point to a cloud

@@ -38,6 +38,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symmetrize.cloud import Cloud, Points
+from symmetrize.environments import neighbor_environments
 from symmetrize.frames.base import Frames
 from symmetrize.frames.ensemble import Ensemble, Group, assemble
 from symmetrize.frames.mirror import WIDTH, chirality, mirrored
@@ -187,8 +188,6 @@ class PairFrames(Frames):
 
     def of_structures(self, structures: Points, group: Group, degree: int) -> Ensemble:
         """The ensemble of each structure, pooled from the environments of all its points."""
-        from symmetrize.environments import neighbor_environments
-
         environments = neighbor_environments(structures, self.cutoff)
         return self.pooled(environments, structures.batch, structures.size, group)
 

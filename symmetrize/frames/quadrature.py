@@ -11,8 +11,6 @@ import functools
 
 import torch
 from jaxtyping import Float
-from scipy.integrate import lebedev_rule
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from symmetrize.cloud import Cloud
@@ -76,6 +74,10 @@ class QuadratureFrames(Frames):
 @functools.cache
 def rule(degree: int) -> tuple[Float[Tensor, "rotations 3 3"], Float[Tensor, "rotations"]]:
     """Rotations and weights (sum 1) that average D^l to zero for 0 < l <= ``degree``."""
+    # here and not above: these take longer to import than the rest of the package
+    from scipy.integrate import lebedev_rule
+    from scipy.spatial.transform import Rotation
+
     points, weights = lebedev_rule(next(order for order in LEBEDEV_ORDERS if order >= degree))
     turns = degree + 1
     sphere = torch.from_numpy(points).T

@@ -1,0 +1,451 @@
+"""How many frames does each family take, and how smooth is the average over them?
+
+Frames per environment of random methane, liquid water and crystals, and per structure of molecules,
+water and object scans; the largest derivatives along straight paths, with a random network (see
+``_paths.py``); and what a sharper selection trades between the two. Frames are those that the
+network is evaluated on: equal rotations count once, frames of weight zero not at all.
+
+Run: python -m benchmarks.frames, with SYMMETRIZE_DATA the folder of the data sets (about 3 minutes
+on 2 cores). Writes results/frames.json and docs/figures/frames.png, and prints the tables of
+docs/frames.md.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from statistics import mean
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from benchmarks._paths import RandomNetworks, has_frames, scan, straight_paths
+from benchmarks._record import write_result
+from symmetrize import FrameAveraging, Frames, HierarchicalFrames, PairFrames, Symmetrizer
+from symmetrize.frames import Group
+from symmetrize.frames.presets import PRESETS
+from symmetrize.frames.settings import Preset, Selection
+from symmetrize.segments import counts
+
+FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "frames.png"
+CUTOFF = 4.0
+SNAPSHOTS = range(0, 300, 60)  # of liquid water, for environments
+WHOLE_SNAPSHOTS = range(0, 300, 6)  # of liquid water, as structures
+MOLECULES = 100  # of each kind
+PATHS, DENSE_PATHS = 24, 12  # the latter in environments of about 50 atoms
+NEAREST = 12
+BEYOND = 1.0  # Å beyond the cutoff, from where atoms may enter along a path
+MANY = 10**5  # frames of one structure: none is refused here
+SMOOTH, LEAN = "smooth (default)", "lean"
+UNPRUNED, PRUNED, AVERAGING = "published, unpruned", "published, pruned", "frame averaging"
+# Windows and angle powers of the trade-off curves: those of the presets, and one between them
+SHAPES = {
+    "windows and core of smooth": {},
+    "narrower windows": {"core": 0.5, "axis_window": (0.5, 1.0), "azimuth_window": (0.45, 1.0)},
+    "windows and angles of lean": {
+        "core": 0.5,
+        "angle_power": 3.0,
+        "axis_window": (0.5, 1.0),
+        "azimuth_window": (0.45, 1.0),
+    },
+}
+DECAYS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+
+Item = TypeVar("Item")
+
+
+def data_folder() -> Path:
+    """Where the data sets are.
+
+    Raises:
+        SystemExit: if they are not there.
+    """
+    folder = Path(os.environ.get("SYMMETRIZE_DATA", ""))
+    if "SYMMETRIZE_DATA" not in os.environ or not folder.is_dir():
+        raise SystemExit(
+            "this benchmark measures on data sets that are not part of the package: set the "
+            "environment variable SYMMETRIZE_DATA to the folder that holds pet_methane/, botnet/, "
+            "tensoap/, deepmd_water/ and furniture11_1024.npz"
+        )
+    return folder
+
+
+def molecules(path: str, number: int) -> list[Data]:
+    """The first molecules of an extended XYZ file, in Å."""
+    from ase.io import read
+
+    found = read(data_folder() / path, f":{number}", format="extxyz")
+    return [Data(pos=torch.tensor(m.positions), z=torch.tensor(m.numbers)) for m in found]
+
+
+def methane() -> list[Data]:
+    return molecules("pet_methane/methane_test.xyz", MOLECULES)
+
+
+def acetylacetone() -> list[Data]:
+    return molecules("botnet/dataset_acac/train_300K.xyz.gz", MOLECULES)
+
+
+def water_dimers() -> list[Data]:
+    return molecules("tensoap/water_dimer_1000.xyz.gz", MOLECULES)
+
+
+def furniture() -> list[Data]:
+    """364 objects of 1024 surface points, of rms radius of order 1."""
+    stored = np.load(data_folder() / "furniture11_1024.npz", allow_pickle=False)
+    return [Data(pos=torch.tensor(p, dtype=torch.float64)) for p in stored["points"]]
+
+
+def water(snapshots: Iterable[int]) -> list[Data]:
+    """Snapshots of 192 atoms of liquid water, in Å."""
+    stored = np.load(data_folder() / "deepmd_water" / "water192.npz")
+    numbers = torch.tensor(stored["numbers"].astype(np.int64))
+    return [
+        periodic(stored["positions"][k], stored["cell"][k], numbers) for k in snapshots
+    ]
+
+
+def periodic(positions: Any, cell: Any, numbers: Tensor) -> Data:
+    return Data(
+        pos=torch.tensor(positions, dtype=torch.float64),
+        cell=torch.tensor(cell, dtype=torch.float64),
+        pbc=torch.ones(1, 3, dtype=torch.bool),
+        z=numbers,
+    )
+
+
+def crystal(name: str, shape: str, constant: float, rattle: float) -> list[Data]:
+    """A cubic crystal of 3 x 3 x 3 cells whose atoms are displaced at random, per component."""
+    from ase.build import bulk
+
+    atoms = bulk(name, shape, constant, cubic=True) * (3, 3, 3)
+    noise = np.random.default_rng(0).normal(size=atoms.positions.shape)
+    positions = atoms.positions + rattle * noise
+    return [periodic(positions, atoms.cell.array, torch.tensor(atoms.numbers))]
+
+
+def without_frames(*_: Any) -> Any:
+    """Stands in for an auxiliary model, which is never called here."""
+
+
+@cache
+def families() -> dict[str, Frames]:
+    """Frames by name; those of ``PairFrames`` let owners without frames pass, to be counted."""
+    averaging = FrameAveraging()
+    averaging.cutoff = CUTOFF
+    return {
+        UNPRUNED: PairFrames(CUTOFF, prune=None, auxiliary=without_frames),
+        PRUNED: PairFrames(CUTOFF, auxiliary=without_frames),
+        SMOOTH: HierarchicalFrames(CUTOFF, max_frames=MANY),
+        LEAN: HierarchicalFrames(CUTOFF, preset="lean", max_frames=MANY),
+        AVERAGING: averaging,
+    }
+
+
+def numbers_of_frames(frames: Frames, group: Group, scope: str, data: list[Data]) -> Tensor:
+    """Evaluations of the network for each structure, or each center."""
+    model = Symmetrizer(without_frames, "2e", frames=frames, group=group, scope=scope)  # type: ignore[arg-type]
+    found = []
+    for first in range(0, len(data), 50):
+        ensemble = model.ensemble(Batch.from_data_list(data[first : first + 50]))
+        found.append(counts(ensemble.index[~ensemble.auxiliary], ensemble.size))
+    return torch.cat(found).double()
+
+
+def columns() -> list[tuple[str, Group]]:
+    """Families and groups of the columns of a table."""
+    proper: list[tuple[str, Group]] = [(name, "SO(3)") for name in families()]
+    return [*proper, (SMOOTH, "O(3)"), (LEAN, "O(3)"), (AVERAGING, "O(3)")]
+
+
+def summary(number: Tensor) -> dict[str, float]:
+    return {
+        "mean": round(float(number.mean()), 2),
+        "median": float(number.median()),
+        "largest": float(number.max()),
+        "without": round(float((number == 0).double().mean()), 4),
+    }
+
+
+def environment_counts() -> dict[str, dict[str, dict[str, float]]]:
+    """Frames per environment: system, then family and group."""
+    systems = {
+        "random methane": methane(),
+        "liquid water": water(SNAPSHOTS),
+        **{
+            f"{label}, {f'rattled {rattle} Å' if rattle else 'perfect'}": crystal(*cell, rattle)
+            for label, cell in {
+                "diamond Si": ("Si", "diamond", 5.431),
+                "fcc Cu": ("Cu", "fcc", 3.615),
+            }.items()
+            for rattle in (0.0, 0.1, 0.2)
+        },
+    }
+    return {
+        system: {
+            f"{name}, {group}": summary(numbers_of_frames(families()[name], group, "center", data))
+            for name, group in columns()
+        }
+        for system, data in progress(systems.items(), "frames per environment")
+    }
+
+
+def neighbors(data: Data, radius: float) -> list[Tensor]:
+    """Vectors from each atom to its neighbors, sorted by distance."""
+    from ase import Atoms
+    from ase.neighborlist import neighbor_list
+
+    cell = None if data.cell is None else data.cell.numpy()
+    atoms = Atoms(positions=data.pos.numpy(), cell=cell, pbc=cell is not None)
+    center, distance, vectors = neighbor_list("idD", atoms, radius)
+    order = np.lexsort((distance, center))
+    number = np.bincount(center, minlength=len(atoms))
+    return list(torch.tensor(vectors[order]).split(number.tolist()))
+
+
+@cache
+def environment_starts() -> dict[str, list[Tensor]]:
+    """Environments that paths start from."""
+    near = neighbors(water(SNAPSHOTS)[0], CUTOFF + BEYOND)
+    chosen = near[:: len(near) // PATHS][:PATHS]
+    return {
+        f"water, {NEAREST} nearest": [vectors[:NEAREST] for vectors in chosen],
+        "water, all": chosen[:: PATHS // DENSE_PATHS],
+        "random methane": [data.pos[1:] - data.pos[0] for data in methane()[:PATHS]],
+    }
+
+
+def environment_paths() -> dict[str, dict[str, Any]]:
+    """Derivatives along paths of environments: set of paths, then family."""
+    networks = RandomNetworks(CUTOFF, scale=0.8)
+    bare = {name: PairFrames(CUTOFF, prune=prune) for name, prune in
+            ((UNPRUNED, None), (PRUNED, families()[PRUNED].prune))}  # type: ignore[attr-defined]
+    table: dict[str, dict[str, Any]] = {}
+    for system, starts in progress(environment_starts().items(), "paths of environments"):
+        paths = straight_paths(starts, CUTOFF)
+        served = [path for path in paths if has_frames(bare[UNPRUNED], path)]
+        table[system] = {
+            "paths": len(served),
+            "paths without published frames": len(paths) - len(served),
+            "spread": mean(networks.spread(path.start) for path in served),
+            "network": scan(None, networks, served),
+            **{n: scan(bare.get(n, f), networks, served) for n, f in families().items()},
+        }
+    return table
+
+
+def structure_counts() -> dict[str, dict[str, dict[str, float]]]:
+    """Frames per whole structure: system, then family and group."""
+    systems = {
+        "364 objects": furniture(),
+        "liquid water": water(WHOLE_SNAPSHOTS),
+        "acetylacetone": acetylacetone(),
+        "water dimer": water_dimers(),
+        "random methane": methane(),
+    }
+    return {
+        system: {
+            f"{name}, {group}": summary(
+                numbers_of_frames(families()[name], group, "structure", data)
+            )
+            for name, group in columns()
+            if system not in ("364 objects", "liquid water") or name in (SMOOTH, LEAN)
+        }
+        for system, data in progress(systems.items(), "frames per structure")
+    }
+
+
+def structure_paths() -> dict[str, dict[str, Any]]:
+    """Derivatives along paths of whole molecules: molecule, then family."""
+    networks = RandomNetworks(None, scale=0.5)
+    systems = {
+        "acetylacetone": acetylacetone(),
+        "water dimer": water_dimers(),
+        "random methane": methane(),
+    }
+    table: dict[str, dict[str, Any]] = {}
+    for system, data in progress(systems.items(), "paths of molecules"):
+        starts = [d.pos - d.pos.mean(0) for d in data[:PATHS]]
+        paths = straight_paths(starts, None)
+        table[system] = {
+            "paths": len(paths),
+            "spread": mean(networks.spread(start) for start in starts),
+            "network": scan(None, networks, paths),
+            **{n: scan(families()[n], networks, paths) for n in (SMOOTH, LEAN, AVERAGING)},
+        }
+    return table
+
+
+def trade_off() -> dict[str, list[dict[str, float]]]:
+    """Frames and derivatives of a family of selections, on the first set of paths."""
+    networks = RandomNetworks(CUTOFF, scale=0.8)
+    paths = straight_paths(next(iter(environment_starts().values())), CUTOFF)
+    smooth = PRESETS["smooth"]
+    base = {k: getattr(smooth.centers, k) for k in Selection.__dataclass_fields__}
+    settings = [(shape, decay) for shape in SHAPES for decay in DECAYS]
+    curves: dict[str, list[dict[str, float]]] = {shape: [] for shape in SHAPES}
+    for shape, decay in progress(settings, "trade-off"):
+        selection = Selection(**{**base, **SHAPES[shape], "decay": decay})
+        frames = HierarchicalFrames(CUTOFF, selection=Preset(selection, smooth.structures))
+        curves[shape].append({"decay": decay, **scan(frames, networks, paths)})
+    return curves
+
+
+def progress(items: Iterable[Item], what: str) -> Iterable[Item]:
+    """The items, with a progress bar if rich is installed."""
+    items = list(items)
+    try:
+        from rich.progress import track
+    except ImportError:
+        return items
+    return track(items, f"{what:25}")
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def short(value: float) -> str:
+    """Two or three digits, or a power of ten."""
+    if value >= 1e5:
+        return f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+    return f"{value:.3g}" if value < 1000 else f"{round(value, -1):.0f}"
+
+
+def count_cell(found: dict[str, float] | None, cell: Callable[[dict[str, float]], str]) -> str:
+    return "" if found is None else cell(found)
+
+
+def count_table(
+    table: dict[str, dict[str, dict[str, float]]], cell: Callable[[dict[str, float]], str]
+) -> str:
+    header = ["", *(f"{name}, {group}" for name, group in columns())]
+    rows = (
+        [system, *(count_cell(row.get(key), cell) for key in header[1:])]
+        for system, row in table.items()
+    )
+    return markdown(header, rows)
+
+
+def mean_cell(found: dict[str, float]) -> str:
+    note = f" ({found['without']:.1%} have none)" if found["without"] else ""
+    return f"{found['mean']:.2f}{note}"
+
+
+def full_cell(found: dict[str, float]) -> str:
+    return f"{found['mean']:.2f} / {found['median']:.0f} / {found['largest']:.0f}"
+
+
+def path_table(table: dict[str, dict[str, Any]]) -> str:
+    header = [
+        *("paths", "frames from", "frames", "max abs dF: largest", "mean"),
+        *("max abs d2F: largest", "mean", "median"),
+    ]
+    rows = [
+        [
+            *(system, name, f"{found['frames']:.2f}"),
+            *(short(found[f"first_{which}"]) for which in ("largest", "mean")),
+            *(short(found[f"second_{which}"]) for which in ("largest", "mean", "median")),
+        ]
+        for system, row in table.items()
+        for name, found in row.items()
+        if isinstance(found, dict)
+    ]
+    return markdown(header, rows)
+
+
+def path_notes(table: dict[str, dict[str, Any]]) -> str:
+    notes = []
+    for system, row in table.items():
+        left = row.get("paths without published frames", 0)
+        more = f"; {left} more left out, where published frames end" if left else ""
+        notes.append(
+            f"{system}: {row['paths']} paths{more}; spread of the network {row['spread']:.2f}"
+        )
+    return "\n".join(notes)
+
+
+def trade_off_table(curves: dict[str, list[dict[str, float]]]) -> str:
+    header = ["", *(f"decay {decay:g}" for decay in DECAYS)]
+    rows = [
+        [shape, *(f"{p['frames']:.2f} / {short(p['second_mean'])}" for p in curve)]
+        for shape, curve in curves.items()
+    ]
+    return markdown(header, rows)
+
+
+def draw(curves: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> None:
+    """Frames against the second derivative, both on logarithmic axes."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 5.5), layout="constrained")
+    # colors of Okabe and Ito, which also color-blind readers tell apart
+    looks = zip(("#0072B2", "#009E73", "#E69F00"), "os^", strict=True)
+    for (shape, curve), (color, marker) in zip(curves.items(), looks, strict=True):
+        x, y = [p["frames"] for p in curve], [p["second_mean"] for p in curve]
+        axes.plot(x, y, color=color, marker=marker, markersize=5, label=shape)
+    for point in next(iter(curves.values())):
+        axes.annotate(f"{point['decay']:g}", (point["frames"], point["second_mean"]),
+                      xytext=(6, 4), textcoords="offset points", fontsize=8, color="#0072B2")
+    places = {SMOOTH: (-8, -16), LEAN: (10, 4), UNPRUNED: (8, 6), PRUNED: (10, -4),
+              AVERAGING: (8, -4)}
+    for name, offset in places.items():
+        point = found[name]
+        ours = name in (SMOOTH, LEAN)
+        axes.plot(point["frames"], point["second_mean"], linestyle="none", zorder=3,
+                  marker="*" if ours else "D", markersize=15 if ours else 8,
+                  color="#D55E00" if ours else "#CC79A7", markeredgecolor="black")
+        axes.annotate(name, (point["frames"], point["second_mean"]), xytext=offset,
+                      textcoords="offset points", fontsize=10)
+    raw = found["network"]["second_mean"]
+    axes.axhline(raw, color="gray", linestyle=":")
+    axes.annotate("the network itself", (1.05, raw), xytext=(0, 4), textcoords="offset points",
+                  fontsize=9, color="gray")
+    axes.set(xscale="log", yscale="log", xlabel="frames per environment, SO(3)",
+             ylabel="max |d²F| along a path, mean over paths (1/Å²)")
+    ticks = [1, 1.5, 2, 3, 5, 10, 20]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.legend(title="selections by decay (numbers)", frameon=False, fontsize=9)
+    axes.set_title("Liquid water, 12 nearest neighbors, random motion by 1 Å", fontsize=11)
+    FIGURE.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(FIGURE, dpi=120)
+
+
+def main() -> None:
+    data_folder()
+    environment, whole = environment_counts(), structure_counts()
+    paths, whole_paths = environment_paths(), structure_paths()
+    curves = trade_off()
+    payload = {
+        "cutoff": CUTOFF,
+        "frames_per_environment": environment,
+        "derivatives_of_environments": paths,
+        "frames_per_structure": whole,
+        "derivatives_of_structures": whole_paths,
+        "trade_off": curves,
+    }
+    write_result("frames", payload)
+    draw(curves, next(iter(paths.values())))
+    for title, text in {
+        f"Mean frames per environment, cutoff {CUTOFF:g} Å": count_table(environment, mean_cell),
+        "Derivatives along paths of environments, SO(3)": path_table(paths),
+        "": path_notes(paths),
+        "Frames per structure: mean / median / largest": count_table(whole, full_cell),
+        "Derivatives along paths of whole molecules, SO(3)": path_table(whole_paths),
+        " ": path_notes(whole_paths),
+        "Trade-off: frames / mean over paths of max abs d2F": trade_off_table(curves),
+    }.items():
+        print(f"\n{title}\n\n{text}" if title.strip() else f"\n{text}")
+
+
+if __name__ == "__main__":
+    main()
