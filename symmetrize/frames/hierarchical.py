@@ -30,21 +30,20 @@ from symmetrize.frames.candidates import (
     Azimuths,
     Offer,
     direction_offer,
-    harmonic_azimuths,
     joined,
     joined_axes,
     joined_azimuths,
     merged,
-    moment_axes,
     offered_axes,
     offered_azimuths,
     point_offer,
-    principal_axes,
 )
 from symmetrize.frames.crystals import FAINT, with_local_vectors
 from symmetrize.frames.ensemble import Ensemble, Group, assemble
 from symmetrize.frames.mirror import chirality, mirrored
+from symmetrize.frames.moments import harmonic_azimuths, moment_axes, principal_axes
 from symmetrize.frames.presets import PRESETS
+from symmetrize.frames.refinement import refined
 from symmetrize.frames.settings import Preset, Selection
 from symmetrize.segments import counts, segment_normalize, segment_sum
 from symmetrize.switching import cutoff_switch, ramp, safe_log, safe_sqrt, select
@@ -288,7 +287,7 @@ class HierarchicalFrames(Frames):
                 f"`azimuths` is {turns} but must exceed the degree {degree} of the outputs: fewer "
                 "turns do not average over the azimuth of a collinear cloud"
             )
-        frames, weights, row = _refined(frames, weights, row, ramp(amount, *REFINE), turns)
+        frames, weights, row = refined(frames, weights, row, ramp(amount, *REFINE), turns)
         owner = axes.index[row]
         weights = weights * framed[owner]
         if group == "O(3)":
@@ -358,29 +357,6 @@ class HierarchicalFrames(Frames):
                 "`species_scores` or data.frame_scores, take preset='lean' or scope='center', or "
                 "raise `max_frames`"
             )
-
-
-def _refined(
-    frames: Float[Tensor, "frames 3 3"],
-    weights: Float[Tensor, "frames"],
-    row: Int[Tensor, "frames"],
-    plain: Float[Tensor, "axes"],
-    turns: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Replace the part 1 - ``plain`` of each frame by ``turns`` frames turned about its x axis."""
-    refined = torch.nonzero(plain[row] < 1)[:, 0]
-    angle = torch.arange(turns, dtype=frames.dtype, device=frames.device) * (2 * math.pi / turns)
-    x, y, z = (frames[refined, None, :, k] for k in range(3))
-    cosine, sine = angle.cos()[:, None], angle.sin()[:, None]
-    turned = torch.stack(
-        [x.expand(-1, turns, -1), cosine * y + sine * z, cosine * z - sine * y], dim=-1
-    )
-    share = (1 - plain)[row[refined]] * weights[refined] / turns
-    return (
-        torch.cat([frames, turned.flatten(0, 1)]),
-        torch.cat([plain[row] * weights, share.repeat_interleave(turns)]),
-        torch.cat([row, row[refined].repeat_interleave(turns)]),
-    )
 
 
 def _log(scale: float) -> float:

@@ -1,0 +1,38 @@
+"""Frames of nearly collinear clouds, whose azimuth is ill defined: averages about the line.
+
+A network varies with the azimuth phi as e^(i m phi), with a factor of the order of
+(distance from the line)^|m|. Frames turned about their x axis by 2 pi k / K, k = 0 to K - 1, cancel
+every harmonic but multiples of K, so that hardly anything depends on where the turns start. An
+output of degree l adds up to l to m: K must exceed it.
+
+The construction is this library's own.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def refined(
+    frames: Float[Tensor, "frames 3 3"],
+    weights: Float[Tensor, "frames"],
+    row: Int[Tensor, "frames"],
+    plain: Float[Tensor, "axes"],
+    turns: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Replace the part 1 - ``plain`` of each frame by ``turns`` frames turned about its x axis."""
+    refined = torch.nonzero(plain[row] < 1)[:, 0]
+    angle = torch.arange(turns, dtype=frames.dtype, device=frames.device) * (2 * math.pi / turns)
+    x, y, z = (frames[refined, None, :, k] for k in range(3))
+    cosine, sine = angle.cos()[:, None], angle.sin()[:, None]
+    turned = torch.stack(
+        [x.expand(-1, turns, -1), cosine * y + sine * z, cosine * z - sine * y], dim=-1
+    )
+    share = (1 - plain)[row[refined]] * weights[refined] / turns
+    return (
+        torch.cat([frames, turned.flatten(0, 1)]),
+        torch.cat([plain[row] * weights, share.repeat_interleave(turns)]),
+        torch.cat([row, row[refined].repeat_interleave(turns)]),
+    )
