@@ -8,28 +8,28 @@ To see the second part, f is a fixed random network that is smooth and knows no 
 
 and F is followed along paths on which every point moves straight by 1 Å in a random direction. Of
 several networks n the root mean square is taken. Derivatives are central differences on an even
-grid, repeated on ever finer ones about the places where they are largest, until these converge.
+grid, and on ever finer ones about the place where they are largest, until that converges.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from statistics import mean, median
 
 import torch
 from torch import Tensor
 
 from symmetrize import Ensemble, Frames
-from symmetrize.cloud import Cloud, centered_cloud, points
+from symmetrize.cloud import Cloud, Points, centered_cloud, points
 from symmetrize.frames.random import random_rotations
 from symmetrize.segments import join, segment_sum
 from symmetrize.switching import cutoff_switch
 
-NETWORKS, WIDTH = 8, 24
+NETWORKS, WIDTH = 8, 16
 DEGREE = 2  # of the outputs that the frames are made for
 GRID = 401  # points of a path
-# Where a derivative is largest: places looked at again, points of each finer grid, how much the
-# largest value may still change, and how often to look
-PLACES, FINE, CONVERGED, LOOKS = 2, 41, 0.02, 12
+# Where a derivative is largest: points of each finer grid, which spans four steps of the one
+# before, how much the largest value may still change, and how often to look: the last grid has a
+# step of 2.5e-6 Å, and what is steeper than it shows counts as a jump
+FINE, CONVERGED, LOOKS = 41, 0.03, 3
 ROTATIONS = 200  # that show the spread of the network
 
 
@@ -81,103 +81,167 @@ class RandomNetworks:
 
 
 @dataclass(frozen=True)
-class Path:
-    """Points that move straight from ``start`` by ``shift``; whole clouds if without a cutoff."""
+class Paths:
+    """Clouds whose points move straight, from ``starts`` by ``shifts``, as times run from 0 to 1.
 
-    start: Tensor
-    shift: Tensor
+    Environments of a center at the origin if there is a cutoff, else whole clouds.
+    """
+
+    starts: list[Tensor]
+    shifts: list[Tensor]
     cutoff: float | None
 
-    def ensembles(self, frames: Frames, times: Tensor) -> tuple[Cloud, Ensemble]:
-        """The cloud at each time, under SO(3), and its ensemble."""
-        moving = (self.start + times[:, None, None] * self.shift).reshape(-1, 3)
-        index = torch.arange(len(times)).repeat_interleave(len(self.start))
-        structures = points(moving, index, len(times))
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def take(self, chosen: Iterable[int]) -> "Paths":
+        """Some of the paths."""
+        pairs = [(self.starts[k], self.shifts[k]) for k in chosen]
+        return Paths([p[0] for p in pairs], [p[1] for p in pairs], self.cutoff)
+
+    def clouds(self, times: Tensor) -> tuple[Points, Cloud]:
+        """The cloud of each path at each of its times, (paths, n)."""
+        number = times.size(1)
+        parts = [
+            (start + time[:, None, None] * shift).reshape(-1, 3)
+            for start, shift, time in zip(self.starts, self.shifts, times, strict=True)
+        ]
+        sizes = torch.tensor([len(start) for start in self.starts]).repeat_interleave(number)
+        index = torch.arange(len(sizes)).repeat_interleave(sizes)
+        structures = points(torch.cat(parts), index, len(sizes))
         if self.cutoff is None:
-            return centered_cloud(structures), frames.of_structures(structures, "SO(3)", DEGREE)
-        nothing = moving[:0], index[:0]
-        zero = moving.new_zeros(len(times))
+            return structures, centered_cloud(structures)
+        vectors = structures.positions
+        near = vectors.norm(dim=1) < self.cutoff
         cloud = Cloud(
-            moving, index, len(times), structures.log_scores, zero, *nothing, self.cutoff
+            vectors=vectors[near],
+            index=index[near],
+            size=len(sizes),
+            log_scores=structures.log_scores[near],
+            resolution=vectors.new_zeros(len(sizes)),
+            directions=vectors[:0],
+            directions_index=index[:0],
+            cutoff=self.cutoff,
         )
-        return cloud, frames.of_centers(cloud, "SO(3)", DEGREE)
+        return structures, cloud
+
+    def ensemble(self, frames: Frames, structures: Points, cloud: Cloud) -> Ensemble:
+        """The ensemble of each of the clouds under SO(3)."""
+        if self.cutoff is None:
+            return frames.of_structures(structures, "SO(3)", DEGREE)
+        return frames.of_centers(cloud, "SO(3)", DEGREE)
 
 
-def straight_paths(starts: list[Tensor], cutoff: float | None, seed: int = 5) -> list[Path]:
-    """A path from each start, on which every point moves by 1 Å in a random direction."""
-    generator = torch.Generator().manual_seed(seed)
-    shifts = [torch.randn(s.shape, dtype=s.dtype, generator=generator) for s in starts]
-    return [
-        Path(start, shift / shift.norm(dim=1, keepdim=True), cutoff)
-        for start, shift in zip(starts, shifts, strict=True)
-    ]
+def straight_paths(clouds: list[Tensor], cutoff: float | None, through: bool = False) -> Paths:
+    """Paths on which every point moves by 1 Å in a random direction.
+
+    They start at the given clouds or, with ``through``, have these in their middle.
+    """
+    generator = torch.Generator().manual_seed(5)
+    shifts = [torch.randn(c.shape, dtype=c.dtype, generator=generator) for c in clouds]
+    shifts = [shift / shift.norm(dim=1, keepdim=True) for shift in shifts]
+    if through:
+        clouds = [cloud - shift / 2 for cloud, shift in zip(clouds, shifts, strict=True)]
+    return Paths(clouds, shifts, cutoff)
 
 
-def has_frames(frames: Frames, path: Path) -> bool:
-    """Whether frames exist all along a path."""
-    try:
-        path.ensembles(frames, torch.linspace(0, 1, GRID, dtype=torch.float64))
-    except ValueError:
-        return False
-    return True
+def derivatives(values: Tensor, step: Tensor, order: int) -> Tensor:
+    """(paths, n - 2) first or second derivatives, root mean square over the networks.
 
-
-def differences(values: Tensor, step: float, order: int) -> Tensor:
-    """First or second derivatives along a path, root mean square over the networks."""
+    Args:
+        values: (paths, n, networks).
+        step: (paths,) between times.
+        order: 1 or 2.
+    """
     if order == 1:
-        derivatives = (values[2:] - values[:-2]) / (2 * step)
+        found = (values[:, 2:] - values[:, :-2]) / (2 * step[:, None, None])
     else:
-        derivatives = (values[2:] - 2 * values[1:-1] + values[:-2]) / step**2
-    return derivatives.square().mean(1).sqrt()
+        found = (values[:, 2:] - 2 * values[:, 1:-1] + values[:, :-2]) / step[:, None, None] ** 2
+    return found.square().mean(-1).sqrt()
 
 
-def largest(function: Callable[[Tensor], Tensor], coarse: Tensor, order: int) -> float:
-    """The largest derivative of a function of time whose values on the even grid are given."""
-    step = 1 / (GRID - 1)
-    found = differences(coarse, step, order)
-    best = float(found.max())
-    for place in found.argsort(descending=True)[:PLACES].tolist():
-        center, width, before = (place + 1) * step, step, float(found[place])
-        for _ in range(LOOKS):
-            low, high = max(center - 2 * width, 0.0), min(center + 2 * width, 1.0)
-            times = torch.linspace(low, high, FINE, dtype=torch.float64)
-            width = (high - low) / (FINE - 1)
-            fine = differences(function(times), width, order)
-            now, center = float(fine.max()), float(times[1 + int(fine.argmax())])
-            best = max(best, now)
-            if abs(now - before) <= CONVERGED * now:
-                break
-            before = now
-    return best
+def largest(
+    function: Callable[[Tensor], Tensor], coarse: Tensor, order: int
+) -> tuple[Tensor, Tensor]:
+    """(paths,) the largest derivative on each path, and whether it has converged.
+
+    Args:
+        function: from times (paths, n) to values (paths, n, networks).
+        coarse: its values on the even grid.
+        order: 1 or 2.
+    """
+    step = torch.full((len(coarse),), 1 / (GRID - 1), dtype=torch.float64)
+    before, place = derivatives(coarse, step, order).max(1)
+    center, best = (place + 1) * step, before
+    converged = torch.zeros_like(place, dtype=torch.bool)
+    even = torch.linspace(0, 1, FINE, dtype=torch.float64)
+    for _ in range(LOOKS):
+        low, high = (center - 2 * step).clamp(min=0), (center + 2 * step).clamp(max=1)
+        times = low[:, None] + (high - low)[:, None] * even
+        step = (high - low) / (FINE - 1)
+        now, place = derivatives(function(times), step, order).max(1)
+        center = times.gather(1, place[:, None] + 1)[:, 0]
+        best = torch.maximum(best, now)
+        converged = (now - before).abs() <= CONVERGED * now
+        if bool(converged.all()):
+            break
+        before = now
+    return best, converged
 
 
-def scan(frames: Frames | None, networks: RandomNetworks, paths: list[Path]) -> dict[str, float]:
+def scan(frames: Frames | None, networks: RandomNetworks, paths: Paths) -> dict[str, float]:
     """Frames along the paths, and the largest |dF| and |d2F| of each, summarized over paths.
 
     Without frames, of the networks themselves. Derivatives are in units of the output per Å and per
-    Å^2, as every point moves by 1 Å while the time runs from 0 to 1.
+    Å^2, as every point moves by 1 Å while the time runs from 0 to 1. ``steep`` is the part of the
+    paths whose second derivative still grows on the finest grid.
+
+    Raises:
+        ValueError: if there are no frames somewhere on a path.
     """
-    grid = torch.linspace(0, 1, GRID, dtype=torch.float64)
-    number, first, second = [], [], []
-    for path in paths:
+    members = 0
 
-        def value(times: Tensor, path: Path = path) -> Tensor:
-            moving = (path.start + times[:, None, None] * path.shift).reshape(-1, 3)
-            if frames is not None:
-                return networks.average(*path.ensembles(frames, times))
-            index = torch.arange(len(times)).repeat_interleave(len(path.start))
-            return networks(moving, networks.fade(moving), index, len(times))
+    def values(times: Tensor) -> Tensor:
+        nonlocal members
+        found = []
+        # a grid at a time bounds the memory
+        each = max(1, GRID // times.size(1))
+        for first in range(0, len(paths), each):
+            some = paths.take(range(first, min(first + each, len(paths))))
+            structures, cloud = some.clouds(times[first : first + each])
+            if frames is None:
+                fade = networks.fade(cloud.vectors)
+                found.append(networks(cloud.vectors, fade, cloud.index, cloud.size))
+                continue
+            ensemble = some.ensemble(frames, structures, cloud)
+            members += len(ensemble)
+            found.append(networks.average(cloud, ensemble))
+        return torch.cat(found).reshape(*times.shape, NETWORKS)
 
-        if frames is not None:
-            number.append(len(path.ensembles(frames, grid)[1]) / GRID)
-        coarse = value(grid)
-        first.append(largest(value, coarse, 1))
-        second.append(largest(value, coarse, 2))
+    grid = torch.linspace(0, 1, GRID, dtype=torch.float64).expand(len(paths), GRID)
+    coarse = values(grid)
+    number = members / grid.numel() if frames is not None else 1.0
+    (first, _), (second, converged) = (largest(values, coarse, order) for order in (1, 2))
     return {
-        "frames": mean(number) if number else 1.0,
-        "first_largest": max(first),
-        "first_mean": mean(first),
-        "second_largest": max(second),
-        "second_mean": mean(second),
-        "second_median": median(second),
+        "frames": number,
+        "first_largest": float(first.max()),
+        "first_mean": float(first.mean()),
+        "second_largest": float(second.max()),
+        "second_mean": float(second.mean()),
+        "second_median": float(second.median()),
+        "steep": float((~converged).double().mean()),
     }
+
+
+def served(frames: Frames, paths: Paths) -> Paths:
+    """The paths all along which frames exist."""
+    grid = torch.linspace(0, 1, GRID, dtype=torch.float64)[None]
+    kept = []
+    for k in range(len(paths)):
+        path = paths.take([k])
+        try:
+            path.ensemble(frames, *path.clouds(grid))
+        except ValueError:
+            continue
+        kept.append(k)
+    return paths.take(kept)

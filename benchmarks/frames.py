@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from benchmarks._paths import RandomNetworks, has_frames, scan, straight_paths
+from benchmarks._paths import Paths, RandomNetworks, scan, served, straight_paths
 from benchmarks._record import write_result
 from symmetrize import FrameAveraging, Frames, HierarchicalFrames, PairFrames, Symmetrizer
 from symmetrize.frames import Group
@@ -35,7 +35,7 @@ CUTOFF = 4.0
 SNAPSHOTS = range(0, 300, 60)  # of liquid water, for environments
 WHOLE_SNAPSHOTS = range(0, 300, 6)  # of liquid water, as structures
 MOLECULES = 100  # of each kind
-PATHS, DENSE_PATHS = 24, 12  # the latter in environments of about 50 atoms
+PATHS = 48
 NEAREST = 12
 BEYOND = 1.0  # Å beyond the cutoff, from where atoms may enter along a path
 MANY = 10**5  # frames of one structure: none is refused here
@@ -207,14 +207,17 @@ def neighbors(data: Data, radius: float) -> list[Tensor]:
 
 
 @cache
-def environment_starts() -> dict[str, list[Tensor]]:
-    """Environments that paths start from."""
+def environment_sets() -> dict[str, Paths]:
+    """Paths of environments."""
     near = neighbors(water(SNAPSHOTS)[0], CUTOFF + BEYOND)
-    chosen = near[:: len(near) // PATHS][:PATHS]
+    near = near[:: len(near) // PATHS][:PATHS]
+    perfect = neighbors(crystal("Si", "diamond", 5.431, 0.0)[0], CUTOFF + BEYOND)[0]
+    carbons = [data.pos[1:] - data.pos[0] for data in methane()[:PATHS]]
     return {
-        f"water, {NEAREST} nearest": [vectors[:NEAREST] for vectors in chosen],
-        "water, all": chosen[:: PATHS // DENSE_PATHS],
-        "random methane": [data.pos[1:] - data.pos[0] for data in methane()[:PATHS]],
+        f"water, {NEAREST} nearest": straight_paths([v[:NEAREST] for v in near], CUTOFF),
+        "water, all": straight_paths(near, CUTOFF),
+        "methane, C": straight_paths(carbons, CUTOFF),
+        "Si, through perfect": straight_paths([perfect] * PATHS, CUTOFF, through=True),
     }
 
 
@@ -224,15 +227,14 @@ def environment_paths() -> dict[str, dict[str, Any]]:
     bare = {name: PairFrames(CUTOFF, prune=prune) for name, prune in
             ((UNPRUNED, None), (PRUNED, families()[PRUNED].prune))}  # type: ignore[attr-defined]
     table: dict[str, dict[str, Any]] = {}
-    for system, starts in progress(environment_starts().items(), "paths of environments"):
-        paths = straight_paths(starts, CUTOFF)
-        served = [path for path in paths if has_frames(bare[UNPRUNED], path)]
+    for system, paths in progress(environment_sets().items(), "paths of environments"):
+        kept = served(bare[UNPRUNED], paths)
         table[system] = {
-            "paths": len(served),
-            "paths without published frames": len(paths) - len(served),
-            "spread": mean(networks.spread(path.start) for path in served),
-            "network": scan(None, networks, served),
-            **{n: scan(bare.get(n, f), networks, served) for n, f in families().items()},
+            "paths": len(kept),
+            "paths without published frames": len(paths) - len(kept),
+            "spread": mean(networks.spread(start) for start in kept.starts),
+            "network": scan(None, networks, kept),
+            **{n: scan(bare.get(n, f), networks, kept) for n, f in families().items()},
         }
     return table
 
@@ -282,7 +284,7 @@ def structure_paths() -> dict[str, dict[str, Any]]:
 def trade_off() -> dict[str, list[dict[str, float]]]:
     """Frames and derivatives of a family of selections, on the first set of paths."""
     networks = RandomNetworks(CUTOFF, scale=0.8)
-    paths = straight_paths(next(iter(environment_starts().values())), CUTOFF)
+    paths = next(iter(environment_sets().values()))
     smooth = PRESETS["smooth"]
     base = {k: getattr(smooth.centers, k) for k in Selection.__dataclass_fields__}
     settings = [(shape, decay) for shape in SHAPES for decay in DECAYS]

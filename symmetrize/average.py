@@ -10,6 +10,7 @@ from symmetrize.copies import Copies, Source
 from symmetrize.frames.ensemble import Ensemble, Group
 from symmetrize.outputs import Output
 from symmetrize.segments import segment_sum
+from symmetrize.switching import safe_sqrt
 
 
 class Average:
@@ -26,6 +27,7 @@ class Average:
         self.output = output
         self.group = group
         self.layout = source.layout
+        self.nothing = source.data.pos.new_zeros(0, *output.representation.value_shape)
         # a center answers for its environment: its own row is the one that counts
         self.center = source.data.get("is_center") if source.leaving is not None else None
         self.auxiliary = segment_sum(
@@ -99,9 +101,11 @@ class Average:
             values = values.reshape(-1, 1)
         mean = segment_sum(_times(weights, values), place, self.size)
         squares = representation.block_squares(values - mean[place])
-        return segment_sum(weights[:, None] * squares, place, self.size).sqrt()
+        return safe_sqrt(segment_sum(weights[:, None] * squares, place, self.size))
 
     def _all(self) -> tuple[Tensor, Tensor, Tensor]:
+        if not self.values:
+            return self.nothing, self.nothing.new_zeros(0), self.layout.batch[:0]
         return torch.cat(self.values), torch.cat(self.weights), torch.cat(self.places)
 
 

@@ -84,7 +84,9 @@ def _structures(data: Data) -> tuple[int, Tensor]:
     else:
         size = 1
     if batch is None:
-        batch = torch.zeros(len(data.pos), dtype=torch.long, device=data.pos.device)
+        points = torch.tensor([0, len(data.pos)]) if ptr is None else ptr
+        structures = torch.arange(size, device=data.pos.device)
+        batch = torch.repeat_interleave(structures, points.diff().to(data.pos.device))
     return size, batch
 
 

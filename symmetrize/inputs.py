@@ -68,7 +68,7 @@ def check_inputs(data: Data, layout: Layout, inputs: Mapping[str, Representation
     """Refuse a batch without structures, and inputs that are absent, not finite or do not fit.
 
     Raises:
-        ValueError: naming the input.
+        TypeError, ValueError: naming the input.
     """
     if layout.size == 0:
         raise ValueError(
@@ -89,6 +89,11 @@ def check_inputs(data: Data, layout: Layout, inputs: Mapping[str, Representation
                 f"{sorted(data.keys())}"
             )
         value = data[name]
+        if not value.is_floating_point():
+            raise TypeError(
+                f"the input {name!r} is {value.dtype} but turns as {representation}, which needs "
+                "a floating-point dtype: convert with .to(data.pos.dtype)"
+            )
         width = tuple(value.shape[value.ndim - len(representation.value_shape) :])
         flat = value.shape[-1:] == (representation.dim,)
         if not flat and width != representation.value_shape:
@@ -120,10 +125,19 @@ def read_points(data: Data, layout: Layout, directions: tuple[Tensor, Tensor]) -
 
     A structure with a ``cell`` is periodic along every lattice vector that is not zero, unless
     ``pbc`` says otherwise.
+
+    Raises:
+        ValueError: if there is not one cell for each structure, or a score is not positive.
     """
     cell = data.get("cell")
     pbc = None
     if cell is not None:
+        if cell.numel() != 9 * layout.size:
+            raise ValueError(
+                f"`cell` has shape {tuple(cell.shape)} but must hold three vectors for each of "
+                f"{layout.size} structures: with several structures in one Data, say in `batch` "
+                "which of them each point belongs to"
+            )
         cell = cell.reshape(layout.size, 3, 3)
         pbc = data.get("pbc")
         length = cell.detach().abs().amax(-1) > 0
@@ -132,6 +146,7 @@ def read_points(data: Data, layout: Layout, directions: tuple[Tensor, Tensor]) -
     if scores is None:
         log_scores = torch.zeros(len(data.pos), dtype=torch.float64, device=data.pos.device)
     else:
+        _check_finite(SCORES, scores)
         if scores.shape != layout.batch.shape or bool((scores <= 0).any()):
             raise ValueError(
                 f"`{SCORES}` must hold one positive number for each of {len(layout.batch)} points"
@@ -163,7 +178,8 @@ def directions_of(
     """Vectors among the inputs, beside positions and cells, and the structure of each.
 
     A field or a set of normals gives a direction to what has none by itself. Vectors of edges are
-    left out: they follow from the positions. Those of points are weighted by ``envelope``.
+    left out: they follow from the positions. Those of points are weighted by ``envelope``. Tensors
+    of degree two and more are left out too: they do not choose frames.
     """
     vectors, owners = [], []
     for name, representation in inputs.items():
@@ -171,14 +187,18 @@ def directions_of(
             continue
         rows = layout.rows[name]
         for block in representation.blocks:
-            if not block.label.startswith("1o") and str(representation.irreps) != "1x1o":
+            axial = block.label.startswith("1e")
+            polar = block.label.startswith("1o") or str(representation.irreps) == "1x1o"
+            if not axial and not polar:
                 continue
             vector = data[name].reshape(len(rows.owner), -1, representation.dim)
             vector = vector[..., block.columns].double()
             if rows.kind == "point" and envelope is not None:
                 vector = vector * envelope.double()[:, None, None]
-            vectors.append(vector.flatten(0, 1))
-            owners.append(rows.owner.repeat_interleave(vector.size(1)))
+            # an axial vector and its opposite turn as a set under inversion, too
+            for sign in (1.0, -1.0) if axial else (1.0,):
+                vectors.append(sign * vector.flatten(0, 1))
+                owners.append(rows.owner.repeat_interleave(vector.size(1)))
     if not vectors:
         return data.pos.new_zeros(0, 3).double(), layout.batch[:0]
     return torch.cat(vectors), torch.cat(owners)

@@ -51,13 +51,16 @@ class Symmetrizer(nn.Module):
             tensor (``"ij=ji"``), or a dict of them by name. One row for each structure; declare
             one for each point with ``per_point("1o")``.
         inputs: attributes of the data that turn, by name; what is not named is left as it is.
-            ``pos`` and, where present, ``cell`` always turn, as vectors.
+            ``pos`` and, where present, ``cell`` always turn, as vectors. Vectors among them take
+            part in choosing frames: give them in units in which 1 is large enough to matter.
+            Tensors of higher degree do not: with those, clouds whose points and vectors are all on
+            one line are not exact.
         frames: a family of frames; ``HierarchicalFrames()`` if None.
         group: "O(3)", rotations and reflections, or "SO(3)", rotations only.
         scope: "structure" turns structures as a whole; "center" gives each point an environment
             and frames of its own, within the cutoff of the frames, and one row of output.
         reduce: with scope "center", "sum" or "mean" over the centers of each structure instead of
-            one row for each.
+            one row for each; outputs declared per point keep theirs.
         chunk_size: largest number of copies in one call of the network; None for all at once.
         training: what training mode evaluates: "all" frames, as evaluation mode does; one frame
             "sampled" by its weight (an unbiased estimate, gradients included); or one "random"
@@ -103,6 +106,8 @@ class Symmetrizer(nn.Module):
         named = {"pos": "1o", "cell": "1o", **(inputs or {})}
         self.inputs = {name: as_representation(spec) for name, spec in named.items()}
         self.frames = HierarchicalFrames() if frames is None else frames
+        # a module only to have its parameters and its device follow those of the network
+        self.auxiliary = self.frames.auxiliary
         self.group: Group = _one_of("group", group, get_args(Group))
         self.scope: Scope = _one_of("scope", scope, get_args(Scope))
         self.reduce = _one_of("reduce", reduce, (None, *get_args(Reduce)))
@@ -214,32 +219,35 @@ class Symmetrizer(nn.Module):
         }
         framed = torch.nonzero(~ensemble.auxiliary)[:, 0]
         for members in framed.split(self.chunk_size or max(1, len(framed))):
+            if len(members) == 0:  # no center, or none that needs the network
+                continue
             chosen = ensemble.take(members)
             copies = turned_copies(source, chosen)
             returned = self.declaration.named(self.net(copies.data))
             for name, values in returned.items():
                 averages[name].add(values, chosen, copies)
         if bool(ensemble.auxiliary.any()):
-            assert self.frames.auxiliary is not None
-            returned = self.declaration.named(self.frames.auxiliary(source.data))
+            assert self.auxiliary is not None
+            returned = self.declaration.named(self.auxiliary(source.data))
             for name, values in returned.items():
                 averages[name].add_auxiliary(values)
         return averages
 
     def _reduced(self, values: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-        """Sum or mean over the centers of each structure, if asked for."""
+        """Sum or mean over the centers of each structure, if asked for, of what has a row for each."""
         if self.reduce is None:
             return values
-        sums = {
-            name: segment_sum(value, layout.batch, layout.size) for name, value in values.items()
-        }
-        if self.reduce == "sum":
-            return sums
         number = counts(layout.batch, layout.size).clamp(min=1)
-        return {
-            name: value / number.to(value.dtype).reshape(-1, *(1,) * (value.ndim - 1))
-            for name, value in sums.items()
-        }
+        reduced = {}
+        for name, value in values.items():
+            if self.declaration.outputs[name].per_point:
+                reduced[name] = value
+                continue
+            reduced[name] = segment_sum(value, layout.batch, layout.size)
+            if self.reduce == "mean":
+                shape = (-1, *(1,) * (value.ndim - 1))
+                reduced[name] = reduced[name] / number.to(value.dtype).reshape(shape)
+        return reduced
 
 
 def _one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from symmetrize.switching import safe_sqrt
 
+# Transverse part, relative to the vector, that float64 arithmetic makes up
+ROUNDING = 1e-14
+
 
 def dot(a: Float[Tensor, "*rows 3"], b: Float[Tensor, "*rows 3"]) -> Float[Tensor, "*rows"]:
     """Scalar product of each row of one with that of the other."""
@@ -34,10 +37,14 @@ def unit_vectors(
 def transverse(
     vectors: Float[Tensor, "rows 3"], axes: Float[Tensor, "rows 3"]
 ) -> Float[Tensor, "rows 3"]:
-    """The part of each vector orthogonal to its axis."""
+    """The part of each vector orthogonal to its axis, exactly zero where it is rounding."""
     once = vectors - dot(vectors, axes)[:, None] * axes
     # near the axis the first subtraction leaves rounding of the order of the vector itself
-    return once - dot(once, axes)[:, None] * axes
+    twice = once - dot(once, axes)[:, None] * axes
+    # what is left of a vector along the axis is rounding, in any direction, that of the axis too
+    size = torch.linalg.vector_norm(vectors.detach(), ord=torch.inf, dim=-1)
+    kept = dot(twice, twice).detach() > (ROUNDING * size).square()
+    return torch.where(kept[:, None], twice, 0.0)
 
 
 def transverse_basis(

@@ -177,6 +177,10 @@ STRATA: dict[str, Callable[[int, int], Tensor]] = {
     "empty": lambda number, seed: torch.zeros(0, 3, dtype=torch.float64),
     "atom": lambda number, seed: _generic(1, seed),
     "pair": lambda number, seed: _line(2, seed),
+    # subtracting its part along itself from this vector leaves rounding along it, not zero
+    "pair whose rounding lies along it": lambda number, seed: torch.stack(
+        [0 * EYE[0], torch.tensor([-2.0, -0.5, 0.5], dtype=torch.float64)]
+    ),
     "coincident": lambda number, seed: _generic(1, seed).repeat(number, 1),
     "generic": _generic,
     "line": _line,
@@ -237,7 +241,16 @@ CASES: dict[str, Shape] = {name: Shape(name, 5, 1, turn=1) for name in STRATA}
 # ... and in the special one, where numbers are exactly zero
 CASES |= {
     f"{name} along the axes": Shape(name, 5, 1)
-    for name in ("pair", "line", "plane", "antiparallel", "polygon", "prism", "fcc shell")
+    for name in (
+        "pair",
+        "pair whose rounding lies along it",
+        "line",
+        "plane",
+        "antiparallel",
+        "polygon",
+        "prism",
+        "fcc shell",
+    )
 }
 
 

@@ -91,11 +91,9 @@ def merged(
 ) -> tuple[Float[Tensor, "groups 3"], Float[Tensor, "groups"], Int[Tensor, "groups"]]:
     """Equal directions of one owner as one, with the sum of their weights.
 
-    In a perfect crystal all bonds along one direction are one. What carries gradients is left as it
-    is: first derivatives would survive merging, second ones would not.
+    In a perfect crystal all bonds along one direction are one. First derivatives survive merging,
+    second ones do not.
     """
-    if directions.requires_grad or weights.requires_grad:
-        return directions, weights, index
     group, first = equal_rows(directions, index)
     if len(first) == len(group):
         return directions, weights, index

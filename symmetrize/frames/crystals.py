@@ -19,9 +19,9 @@ import torch
 from symmetrize.cloud import Cloud, Points
 from symmetrize.frames.candidates import Offer
 from symmetrize.neighbors import neighbors
-from symmetrize.segments import segment_max, segment_sum
+from symmetrize.segments import segment_sum
 from symmetrize.switching import cutoff_switch, safe_log
-from symmetrize.vectors import safe_norm
+from symmetrize.vectors import dot, safe_norm
 
 # Size of local vectors below which the structure counts as a perfect crystal
 FAINT = 0.05
@@ -34,6 +34,8 @@ CORE = 0.5
 BOND_DECAY = 4.0
 LOG_BOND_QUALITY = -6.0
 LOG_LATTICE_QUALITY = -30.0
+# Power of the mean that stands for the shortest lattice vector
+SHORTEST_POWER = 8
 
 
 def with_local_vectors(
@@ -87,11 +89,13 @@ def lattice_offer(structures: Points) -> Offer:
     owner = torch.arange(structures.size, device=cell.device).repeat_interleave(len(steps))
     kept = torch.nonzero(allowed.reshape(-1))[:, 0]
     vectors, owner = vectors[kept], owner[kept]
-    log_length = safe_log(safe_norm(vectors))
-    shortest = -segment_max(-log_length, owner, structures.size)
-    ratio = (log_length - shortest[owner]).exp()
+    # a power mean instead of the shortest, which has a kink where two tie
+    closeness = dot(vectors, vectors).pow(-SHORTEST_POWER / 2)
+    shortest = segment_sum(closeness, owner, structures.size).pow(-1 / SHORTEST_POWER)
+    vectors = vectors / shortest[owner, None]
+    ratio = safe_norm(vectors)
     return Offer(
-        vectors * torch.exp(-shortest)[owner, None],
+        vectors,
         LOG_LATTICE_QUALITY - BOND_DECAY * ratio,
         torch.ones_like(ratio),
         owner,

@@ -15,6 +15,7 @@ Siegel, arXiv 2402.16077; the construction is this library's own.
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
@@ -99,7 +100,9 @@ class HierarchicalFrames(Frames):
         species_scores: factor of the quality of the points of each species (``data.z``); 1 for
             those not named. Breaks ties, and so saves frames.
         azimuths: K above, more than the largest degree of the outputs; None for degree + 6.
-        max_frames: largest number of frames of one structure or center.
+        max_frames: largest number of frames of one structure or center. Equal ones count once,
+            except where positions carry gradients and keeping them apart stays within the number:
+            second derivatives need them apart.
         selection: replaces the choices of the preset.
 
     Raises:
@@ -278,7 +281,9 @@ class HierarchicalFrames(Frames):
             harmonics = harmonic_azimuths(moments[0], axes, scales["harmonics"])
             azimuths = joined_azimuths([azimuths, harmonics])
         blind = amount < STEADY**2
-        frames, weights, row = self._selected_frames(azimuths, axes, axis_weights, blind, selection)
+        frames, weights, row = self._selected_frames(
+            azimuths, axes, axis_weights, blind, selection, size
+        )
         self._check_number(axes.index[row], size)
 
         turns = degree + EXTRA_TURNS if self.azimuths is None else self.azimuths
@@ -291,9 +296,10 @@ class HierarchicalFrames(Frames):
         owner = axes.index[row]
         weights = weights * framed[owner]
         if group == "O(3)":
-            frames, weights, owner = mirrored(
-                frames, weights, owner, chirality(seen, frames, owner)
-            )
+            chi = chirality(seen, frames, owner)
+            if moments is not None:  # a collapsed cloud has no hand
+                chi = chi * moments[1].exp()[owner]
+            frames, weights, owner = mirrored(frames, weights, owner, chi)
         self._check_number(owner, size)
         return assemble(frames, weights, owner, size, isotropic=1 - framed)
 
@@ -306,7 +312,9 @@ class HierarchicalFrames(Frames):
         chosen = torch.nonzero(weights > 0)[:, 0]
         index = axes.index[chosen]
         weights = segment_normalize(weights[chosen], index, size)
-        directions, weights, index = merged(axes.directions[chosen], weights, index)
+        directions = axes.directions[chosen]
+        if self._may_merge(directions, weights, index, size):
+            directions, weights, index = merged(directions, weights, index)
         self._check_number(index, size)
         return Axes(directions, weights.log(), index), weights
 
@@ -317,6 +325,7 @@ class HierarchicalFrames(Frames):
         axis_weights: Float[Tensor, "axes"],
         blind: Bool[Tensor, "axes"],
         selection: Selection,
+        size: int,
     ) -> tuple[Float[Tensor, "frames 3 3"], Float[Tensor, "frames"], Int[Tensor, "frames"]]:
         """Frames of positive weight, their weights, and the axis of each.
 
@@ -334,7 +343,9 @@ class HierarchicalFrames(Frames):
         chosen = torch.nonzero(weights > 0)[:, 0]
         row = azimuths.axis[chosen]
         weights = segment_normalize(weights[chosen], row, number)
-        directions, weights, row = merged(azimuths.directions[chosen], weights, row)
+        directions = azimuths.directions[chosen]
+        if self._may_merge(directions, weights, axes.index[row], size):
+            directions, weights, row = merged(directions, weights, row)
         bare = torch.nonzero(counts(row, number) == 0)[:, 0]
         y = torch.cat([directions, transverse_basis(axes.directions[bare])[0]])
         weights = torch.cat([weights, torch.ones_like(axis_weights[bare])])
@@ -344,6 +355,25 @@ class HierarchicalFrames(Frames):
         weights = torch.where(blind[row], weights.detach(), weights)
         frames = torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
         return frames, axis_weights[row] * weights, row
+
+    def _may_merge(
+        self,
+        directions: Float[Tensor, "rows 3"],
+        weights: Float[Tensor, "rows"],
+        owner: Int[Tensor, "rows"],
+        size: int,
+    ) -> bool:
+        """Whether equal directions are merged: always, but for second derivatives if affordable."""
+        if not directions.requires_grad and not weights.requires_grad:
+            return True
+        if len(owner) <= self.max_frames or int(counts(owner, size).max()) <= self.max_frames:
+            return False
+        warnings.warn(
+            f"more than `max_frames` = {self.max_frames} equal directions, as in a perfect "
+            "crystal, were merged: first derivatives are exact, second ones are not",
+            stacklevel=2,
+        )
+        return True
 
     def _check_number(self, owner: Int[Tensor, "members"], size: int) -> None:
         """Refuse what would take more frames than the user allows."""

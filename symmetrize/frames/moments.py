@@ -15,7 +15,7 @@ from torch import Tensor
 from symmetrize.cloud import Cloud
 from symmetrize.frames.candidates import Axes, Azimuths
 from symmetrize.segments import counts, join, segment_sum
-from symmetrize.switching import safe_log
+from symmetrize.switching import ramp, safe_log
 from symmetrize.vectors import dot, transverse_basis, unit_vectors
 
 
@@ -41,6 +41,8 @@ def moment_axes(cloud: Cloud, log_scale: Float[Tensor, "size"]) -> Axes:
 
 # Relative gap below which two eigenvalues count as equal: far below any that can be selected
 EQUAL_EIGENVALUES = 1e-3
+# Product of the gaps over which an axis fades in; the gap to the nearest is no smaller
+FAINT_GAPS = (2e-3, 2e-2)
 
 
 def principal_axes(cloud: Cloud, log_scale: Float[Tensor, "size"]) -> Axes:
@@ -74,7 +76,8 @@ def principal_axes(cloud: Cloud, log_scale: Float[Tensor, "size"]) -> Axes:
     second = 0.5 * (1 - matrix.square().sum((-2, -1)))
     second = torch.where(usable, second, 2.0)
     first = torch.where(usable, torch.ones_like(value), 3.0)
-    third = torch.linalg.det(matrix)
+    # the triple product: second derivatives of torch.linalg.det are NaN for singular matrices
+    third = dot(matrix[:, 0], torch.linalg.cross(matrix[:, 1], matrix[:, 2]))
     for _ in range(2):
         polynomial = ((value - first) * value + second) * value - third
         slope = (3 * value - 2 * first) * value + second
@@ -86,7 +89,8 @@ def principal_axes(cloud: Cloud, log_scale: Float[Tensor, "size"]) -> Axes:
     vectors = adjugate.gather(2, column[:, None, None].expand(-1, 3, 1))[..., 0]
     directions, _ = unit_vectors(vectors)
     owners = torch.arange(cloud.size, device=cloud.index.device).repeat_interleave(2)
-    quality = log_scale[owners] + 2 * safe_log(torch.where(usable, slope.abs(), 0.0))
+    gaps = torch.where(usable, slope.abs(), 0.0)
+    quality = log_scale[owners] + 2 * safe_log(gaps) + safe_log(ramp(gaps, *FAINT_GAPS))
     return Axes(
         torch.cat([directions, -directions]), torch.cat([quality, quality]), torch.cat([owners] * 2)
     )
