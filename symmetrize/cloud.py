@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from symmetrize.representation import Representation
 from symmetrize.segments import counts, segment_sum
 from symmetrize.switching import safe_sqrt
 from symmetrize.vectors import dot, safe_norm
@@ -19,6 +20,21 @@ from symmetrize.vectors import dot, safe_norm
 # A cloud that rounding alone could have spread over this many units in the last place of its
 # coordinates is one point: rotating or shifting coordinates costs a few of them.
 NOISE_ULPS = 16.0
+
+
+@dataclass(frozen=True)
+class Field:
+    """Tensors that clouds carry, beside vectors.
+
+    Attributes:
+        representation: how they turn.
+        values: (T, dim) float64, in units in which a size of 1 matters to the network.
+        index: (T,), the structure or center of each.
+    """
+
+    representation: Representation
+    values: Float[Tensor, "tensors dim"]
+    index: Int[Tensor, "tensors"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +52,7 @@ class Points:
         directions: (V, 3), other vectors that turn with the structure (a field, normals), in units
             in which a length of 1 matters to the network.
         directions_index: (V,), structure of each of them.
+        tensors: other inputs of degree two and more that turn with the structure.
     """
 
     positions: Float[Tensor, "points 3"]
@@ -47,6 +64,7 @@ class Points:
     pbc: Bool[Tensor, "size 3"] | None
     directions: Float[Tensor, "directions 3"]
     directions_index: Int[Tensor, "directions"]
+    tensors: tuple[Field, ...] = ()
 
     @property
     def periodic(self) -> bool:
@@ -64,7 +82,7 @@ class Cloud:
         size: number of owners; some may have no vectors.
         log_scores: (P,), logarithm of an invariant positive factor of each vector's quality.
         resolution: (size,), length below which the vectors of an owner are rounding noise.
-        directions, directions_index: as in ``Points``.
+        directions, directions_index, tensors: as in ``Points``.
         cutoff: radius at which points come and go, for the environment of a center; None for a
             whole structure.
     """
@@ -77,6 +95,7 @@ class Cloud:
     directions: Float[Tensor, "directions 3"]
     directions_index: Int[Tensor, "directions"]
     cutoff: float | None = None
+    tensors: tuple[Field, ...] = ()
 
     @property
     def lengths(self) -> Float[Tensor, "points"]:
@@ -150,6 +169,7 @@ def centered_cloud(structures: Points) -> Cloud:
         resolution=resolution,
         directions=structures.directions.double(),
         directions_index=structures.directions_index,
+        tensors=structures.tensors,
     )
 
 

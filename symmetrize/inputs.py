@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symmetrize.batches import Layout
-from symmetrize.cloud import Points
-from symmetrize.representation import Representation
+from symmetrize.cloud import Field, Points
+from symmetrize.representation import Representation, as_representation
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -120,7 +120,7 @@ def _check_finite(name: str, value: Tensor) -> None:
         )
 
 
-def read_points(data: Data, layout: Layout, directions: tuple[Tensor, Tensor]) -> Points:
+def read_points(data: Data, layout: Layout, inputs: Mapping[str, Representation]) -> Points:
     """The structures of a batch, as frames see them.
 
     A structure with a ``cell`` is periodic along every lattice vector that is not zero, unless
@@ -156,6 +156,7 @@ def read_points(data: Data, layout: Layout, directions: tuple[Tensor, Tensor]) -
     species = data.get(SPECIES)
     if species is not None and (species.dtype != torch.long or species.shape != layout.batch.shape):
         species = None
+    directions = directions_of(data, layout, inputs)
     return Points(
         positions=data.pos,
         batch=layout.batch,
@@ -166,6 +167,7 @@ def read_points(data: Data, layout: Layout, directions: tuple[Tensor, Tensor]) -
         pbc=pbc,
         directions=directions[0],
         directions_index=directions[1],
+        tensors=tensors_of(data, layout, inputs),
     )
 
 
@@ -178,27 +180,51 @@ def directions_of(
     """Vectors among the inputs, beside positions and cells, and the structure of each.
 
     A field or a set of normals gives a direction to what has none by itself. Vectors of edges are
-    left out: they follow from the positions. Those of points are weighted by ``envelope``. Tensors
-    of degree two and more are left out too: they do not choose frames.
+    left out: they follow from the positions. Those of points are weighted by ``envelope``.
     """
-    vectors, owners = [], []
+    vectors, owners = [data.pos.new_zeros(0, 3).double()], [layout.batch[:0]]
+    for representation, values, owner in _others(data, layout, inputs, envelope):
+        for block in representation.blocks:
+            axial = block.label.startswith("1e")
+            polar = block.label.startswith("1o") or str(representation.irreps) == "1x1o"
+            # an axial vector and its opposite turn as a set under inversion, too
+            for sign in (1.0, -1.0) if axial else (1.0,) if polar else ():
+                vectors.append(sign * values[:, block.columns])
+                owners.append(owner)
+    return torch.cat(vectors), torch.cat(owners)
+
+
+def tensors_of(
+    data: Data,
+    layout: Layout,
+    inputs: Mapping[str, Representation],
+    envelope: Float[Tensor, "points"] | None = None,
+) -> tuple[Field, ...]:
+    """Tensors of degree two and more among the inputs, as ``directions_of`` finds vectors."""
+    fields = []
+    for representation, values, owner in _others(data, layout, inputs, envelope):
+        if len(representation.value_shape) > 1:
+            fields.append(Field(representation, values, owner))
+            continue
+        for block in representation.blocks:
+            irrep = as_representation(block.label.partition("[")[0])
+            if irrep.lmax > 1:
+                fields.append(Field(irrep, values[:, block.columns], owner))
+    return tuple(fields)
+
+
+def _others(
+    data: Data,
+    layout: Layout,
+    inputs: Mapping[str, Representation],
+    envelope: Float[Tensor, "points"] | None,
+) -> Iterator[tuple[Representation, Float[Tensor, "rows dim"], Int[Tensor, "rows"]]]:
+    """Inputs beside positions, cells and edges, as rows of float64, and the structure of each."""
     for name, representation in inputs.items():
         if name in ("pos", "cell") or name not in data or layout.rows[name].kind == "edge":
             continue
         rows = layout.rows[name]
-        for block in representation.blocks:
-            axial = block.label.startswith("1e")
-            polar = block.label.startswith("1o") or str(representation.irreps) == "1x1o"
-            if not axial and not polar:
-                continue
-            vector = data[name].reshape(len(rows.owner), -1, representation.dim)
-            vector = vector[..., block.columns].double()
-            if rows.kind == "point" and envelope is not None:
-                vector = vector * envelope.double()[:, None, None]
-            # an axial vector and its opposite turn as a set under inversion, too
-            for sign in (1.0, -1.0) if axial else (1.0,):
-                vectors.append(sign * vector.flatten(0, 1))
-                owners.append(rows.owner.repeat_interleave(vector.size(1)))
-    if not vectors:
-        return data.pos.new_zeros(0, 3).double(), layout.batch[:0]
-    return torch.cat(vectors), torch.cat(owners)
+        values = data[name].double().reshape(len(rows.owner), -1, representation.dim)
+        if rows.kind == "point" and envelope is not None:
+            values = values * envelope.double()[:, None, None]
+        yield representation, values.flatten(0, 1), rows.owner.repeat_interleave(values.size(1))

@@ -28,7 +28,13 @@ from symmetrize.environments import environments
 from symmetrize.frames import Ensemble, Frames, Group, HierarchicalFrames
 from symmetrize.frames.ensemble import draw, merged
 from symmetrize.frames.random import random_ensemble
-from symmetrize.inputs import check_inputs, check_positions, directions_of, read_points
+from symmetrize.inputs import (
+    check_inputs,
+    check_positions,
+    directions_of,
+    read_points,
+    tensors_of,
+)
 from symmetrize.outputs import Declaration, Outputs, Spec
 from symmetrize.representation import as_representation
 from symmetrize.segments import counts, segment_sum
@@ -51,10 +57,9 @@ class Symmetrizer(nn.Module):
             tensor (``"ij=ji"``), or a dict of them by name. One row for each structure; declare
             one for each point with ``per_point("1o")``.
         inputs: attributes of the data that turn, by name; what is not named is left as it is.
-            ``pos`` and, where present, ``cell`` always turn, as vectors. Vectors among them take
-            part in choosing frames: give them in units in which 1 is large enough to matter.
-            Tensors of higher degree do not: with those, clouds whose points and vectors are all on
-            one line are not exact.
+            ``pos`` and, where present, ``cell`` always turn, as vectors. Vectors and tensors among
+            them take part in choosing frames where points leave a choice: give them in units in
+            which 1 is large enough to matter.
         frames: a family of frames; ``HierarchicalFrames()`` if None.
         group: "O(3)", rotations and reflections, or "SO(3)", rotations only.
         scope: "structure" turns structures as a whole; "center" gives each point an environment
@@ -186,9 +191,7 @@ class Symmetrizer(nn.Module):
         check_positions(data)
         layout = batches.layout(data)
         check_inputs(data, layout, self.inputs)
-        structures = self.frames.scored(
-            read_points(data, layout, directions_of(data, layout, self.inputs))
-        )
+        structures = self.frames.scored(read_points(data, layout, self.inputs))
         degree = self.declaration.degree
         if self.scope == "structure":
             ensemble = self.frames.of_structures(structures, self.group, degree)
@@ -200,8 +203,14 @@ class Symmetrizer(nn.Module):
         assert cutoff is not None  # checked when the symmetrizer was made
         found = environments(structures, cutoff)
         source = clusters(data, layout, found, self.inputs)
-        directions = directions_of(source.data, source.layout, self.inputs, found.envelope)
-        cloud = replace(found.cloud, directions=directions[0], directions_index=directions[1])
+        carried = source.data, source.layout, self.inputs, found.envelope
+        directions, owner = directions_of(*carried)
+        cloud = replace(
+            found.cloud,
+            directions=directions,
+            directions_index=owner,
+            tensors=tensors_of(*carried),
+        )
         ensemble = self.frames.of_centers(cloud, self.group, degree)
         return source, layout, merged(ensemble)
 
@@ -234,7 +243,7 @@ class Symmetrizer(nn.Module):
         return averages
 
     def _reduced(self, values: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-        """Sum or mean over the centers of each structure, if asked for, of what has a row for each."""
+        """Sum or mean over the centers of each structure, if asked for, of rows of centers."""
         if self.reduce is None:
             return values
         number = counts(layout.batch, layout.size).clamp(min=1)

@@ -46,6 +46,7 @@ from symmetrize.frames.moments import harmonic_azimuths, moment_axes, principal_
 from symmetrize.frames.presets import PRESETS
 from symmetrize.frames.refinement import refined
 from symmetrize.frames.settings import Preset, Selection
+from symmetrize.frames.tensors import tensor_azimuths
 from symmetrize.segments import counts, segment_normalize, segment_sum
 from symmetrize.switching import cutoff_switch, ramp, safe_log, safe_sqrt, select
 from symmetrize.vectors import transverse, transverse_basis, unit_vectors
@@ -280,6 +281,10 @@ class HierarchicalFrames(Frames):
         if moments is not None:
             harmonics = harmonic_azimuths(moments[0], axes, scales["harmonics"])
             azimuths = joined_azimuths([azimuths, harmonics])
+        if seen.tensors:
+            more, squared = tensor_azimuths(seen, axes)
+            azimuths = joined_azimuths([azimuths, *more])
+            amount = safe_sqrt(amount.square() + squared)
         blind = amount < STEADY**2
         frames, weights, row = self._selected_frames(
             azimuths, axes, axis_weights, blind, selection, size

@@ -15,6 +15,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
+def turned_about_x(
+    frames: Float[Tensor, "frames 3 3"], turns: int
+) -> Float[Tensor, "frames turns 3 3"]:
+    """Each frame turned about its x axis by 2 pi k / ``turns``, k = 0 to ``turns`` - 1."""
+    angle = torch.arange(turns, dtype=frames.dtype, device=frames.device) * (2 * math.pi / turns)
+    cosine, sine = angle.cos()[:, None], angle.sin()[:, None]
+    x, y, z = (frames[:, None, :, k] for k in range(3))
+    return torch.stack(
+        [x.expand(-1, turns, -1), cosine * y + sine * z, cosine * z - sine * y], dim=-1
+    )
+
+
 def refined(
     frames: Float[Tensor, "frames 3 3"],
     weights: Float[Tensor, "frames"],
@@ -23,16 +35,11 @@ def refined(
     turns: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Replace the part 1 - ``plain`` of each frame by ``turns`` frames turned about its x axis."""
-    refined = torch.nonzero(plain[row] < 1)[:, 0]
-    angle = torch.arange(turns, dtype=frames.dtype, device=frames.device) * (2 * math.pi / turns)
-    x, y, z = (frames[refined, None, :, k] for k in range(3))
-    cosine, sine = angle.cos()[:, None], angle.sin()[:, None]
-    turned = torch.stack(
-        [x.expand(-1, turns, -1), cosine * y + sine * z, cosine * z - sine * y], dim=-1
-    )
-    share = (1 - plain)[row[refined]] * weights[refined] / turns
+    near = torch.nonzero(plain[row] < 1)[:, 0]
+    turned = turned_about_x(frames[near], turns)
+    share = (1 - plain)[row[near]] * weights[near] / turns
     return (
         torch.cat([frames, turned.flatten(0, 1)]),
         torch.cat([plain[row] * weights, share.repeat_interleave(turns)]),
-        torch.cat([row, row[refined].repeat_interleave(turns)]),
+        torch.cat([row, row[near].repeat_interleave(turns)]),
     )
