@@ -26,6 +26,7 @@ from symmetrize.switching import cutoff_switch
 NETWORKS, WIDTH = 8, 16
 DEGREE = 2  # of the outputs that the frames are made for
 GRID = 401  # points of a path
+BLOCK = 128  # clouds in one call: small enough to stay in the cache
 # Where a derivative is largest: points of each finer grid, which spans four steps of the one
 # before, how much the largest value may still change, and how often to look: the last grid has a
 # step of 2.5e-6 Å, and what is steeper than it shows counts as a jump
@@ -203,20 +204,22 @@ def scan(frames: Frames | None, networks: RandomNetworks, paths: Paths) -> dict[
 
     def values(times: Tensor) -> Tensor:
         nonlocal members
-        found = []
-        # a grid at a time bounds the memory
-        each = max(1, GRID // times.size(1))
-        for first in range(0, len(paths), each):
-            some = paths.take(range(first, min(first + each, len(paths))))
-            structures, cloud = some.clouds(times[first : first + each])
-            if frames is None:
-                fade = networks.fade(cloud.vectors)
-                found.append(networks(cloud.vectors, fade, cloud.index, cloud.size))
-                continue
-            ensemble = some.ensemble(frames, structures, cloud)
-            members += len(ensemble)
-            found.append(networks.average(cloud, ensemble))
-        return torch.cat(found).reshape(*times.shape, NETWORKS)
+        found = times.new_zeros(*times.shape, NETWORKS)
+        each = max(1, BLOCK // times.size(1))
+        for rows in torch.arange(len(paths)).split(each):
+            some = paths.take(rows.tolist())
+            for columns in torch.arange(times.size(1)).split(BLOCK):
+                part = times[rows][:, columns]
+                structures, cloud = some.clouds(part)
+                if frames is None:
+                    fade = networks.fade(cloud.vectors)
+                    value = networks(cloud.vectors, fade, cloud.index, cloud.size)
+                else:
+                    ensemble = some.ensemble(frames, structures, cloud)
+                    members += len(ensemble)
+                    value = networks.average(cloud, ensemble)
+                found[rows[:, None], columns] = value.reshape(*part.shape, NETWORKS)
+        return found
 
     grid = torch.linspace(0, 1, GRID, dtype=torch.float64).expand(len(paths), GRID)
     coarse = values(grid)

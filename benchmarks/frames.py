@@ -35,12 +35,13 @@ CUTOFF = 4.0
 SNAPSHOTS = range(0, 300, 60)  # of liquid water, for environments
 WHOLE_SNAPSHOTS = range(0, 300, 6)  # of liquid water, as structures
 MOLECULES = 100  # of each kind
-PATHS = 48
+PATHS = 32
+THREADS = 1
 NEAREST = 12
 BEYOND = 1.0  # Å beyond the cutoff, from where atoms may enter along a path
 MANY = 10**5  # frames of one structure: none is refused here
+UNPRUNED, PRUNED, AVERAGING = "pairs, unpruned", "pairs, pruned", "frame averaging"
 SMOOTH, LEAN = "smooth (default)", "lean"
-UNPRUNED, PRUNED, AVERAGING = "published, unpruned", "published, pruned", "frame averaging"
 # Windows and angle powers of the trade-off curves: those of the presets, and one between them
 SHAPES = {
     "windows and core of smooth": {},
@@ -103,9 +104,7 @@ def water(snapshots: Iterable[int]) -> list[Data]:
     """Snapshots of 192 atoms of liquid water, in Å."""
     stored = np.load(data_folder() / "deepmd_water" / "water192.npz")
     numbers = torch.tensor(stored["numbers"].astype(np.int64))
-    return [
-        periodic(stored["positions"][k], stored["cell"][k], numbers) for k in snapshots
-    ]
+    return [periodic(stored["positions"][k], stored["cell"][k], numbers) for k in snapshots]
 
 
 def periodic(positions: Any, cell: Any, numbers: Tensor) -> Data:
@@ -158,7 +157,7 @@ def numbers_of_frames(frames: Frames, group: Group, scope: str, data: list[Data]
 def columns() -> list[tuple[str, Group]]:
     """Families and groups of the columns of a table."""
     proper: list[tuple[str, Group]] = [(name, "SO(3)") for name in families()]
-    return [*proper, (SMOOTH, "O(3)"), (LEAN, "O(3)"), (AVERAGING, "O(3)")]
+    return [*proper, (SMOOTH, "O(3)"), (LEAN, "O(3)")]
 
 
 def summary(number: Tensor) -> dict[str, float]:
@@ -224,14 +223,16 @@ def environment_sets() -> dict[str, Paths]:
 def environment_paths() -> dict[str, dict[str, Any]]:
     """Derivatives along paths of environments: set of paths, then family."""
     networks = RandomNetworks(CUTOFF, scale=0.8)
-    bare = {name: PairFrames(CUTOFF, prune=prune) for name, prune in
-            ((UNPRUNED, None), (PRUNED, families()[PRUNED].prune))}  # type: ignore[attr-defined]
+    bare = {
+        name: PairFrames(CUTOFF, prune=prune)
+        for name, prune in ((UNPRUNED, None), (PRUNED, families()[PRUNED].prune))
+    }  # type: ignore[attr-defined]
     table: dict[str, dict[str, Any]] = {}
     for system, paths in progress(environment_sets().items(), "paths of environments"):
         kept = served(bare[UNPRUNED], paths)
         table[system] = {
             "paths": len(kept),
-            "paths without published frames": len(paths) - len(kept),
+            "paths left out": len(paths) - len(kept),
             "spread": mean(networks.spread(start) for start in kept.starts),
             "network": scan(None, networks, kept),
             **{n: scan(bare.get(n, f), networks, kept) for n, f in families().items()},
@@ -319,16 +320,13 @@ def short(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{round(value, -1):.0f}"
 
 
-def count_cell(found: dict[str, float] | None, cell: Callable[[dict[str, float]], str]) -> str:
-    return "" if found is None else cell(found)
-
-
 def count_table(
     table: dict[str, dict[str, dict[str, float]]], cell: Callable[[dict[str, float]], str]
 ) -> str:
-    header = ["", *(f"{name}, {group}" for name, group in columns())]
+    keys = [f"{name}, {group}" for name, group in columns()]
+    header = ["", *(key.removesuffix(", SO(3)") for key in keys)]
     rows = (
-        [system, *(count_cell(row.get(key), cell) for key in header[1:])]
+        [system, *(cell(row[key]) if key in row else "" for key in keys)]
         for system, row in table.items()
     )
     return markdown(header, rows)
@@ -344,15 +342,13 @@ def full_cell(found: dict[str, float]) -> str:
 
 
 def path_table(table: dict[str, dict[str, Any]]) -> str:
-    header = [
-        *("paths", "frames from", "frames", "max abs dF: largest", "mean"),
-        *("max abs d2F: largest", "mean", "median"),
-    ]
+    header = ["paths", "frames from", "frames", "max abs dF", "max abs d2F", "median of the latter"]
     rows = [
         [
             *(system, name, f"{found['frames']:.2f}"),
-            *(short(found[f"first_{which}"]) for which in ("largest", "mean")),
-            *(short(found[f"second_{which}"]) for which in ("largest", "mean", "median")),
+            f"{short(found['first_largest'])}, {short(found['first_mean'])}",
+            f"{bound(found, 0)}{short(found['second_largest'])}, {short(found['second_mean'])}",
+            f"{bound(found, 0.5)}{short(found['second_median'])}",
         ]
         for system, row in table.items()
         for name, found in row.items()
@@ -361,11 +357,16 @@ def path_table(table: dict[str, dict[str, Any]]) -> str:
     return markdown(header, rows)
 
 
+def bound(found: dict[str, float], part: float) -> str:
+    """Marks numbers that still grow on the finest grid, on more than a part of the paths."""
+    return "≥ " if found["steep"] > part else ""
+
+
 def path_notes(table: dict[str, dict[str, Any]]) -> str:
     notes = []
     for system, row in table.items():
-        left = row.get("paths without published frames", 0)
-        more = f"; {left} more left out, where published frames end" if left else ""
+        left = row.get("paths left out", 0)
+        more = f"; {left} more left out, on which pair frames end" if left else ""
         notes.append(
             f"{system}: {row['paths']} paths{more}; spread of the network {row['spread']:.2f}"
         )
@@ -388,6 +389,11 @@ def draw(curves: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> No
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
+    def label(
+        text: str, point: tuple[float, float], offset: tuple[float, float], **how: Any
+    ) -> None:
+        axes.annotate(text, point, xytext=offset, textcoords="offset points", **how)
+
     figure, axes = plt.subplots(figsize=(8, 5.5), layout="constrained")
     # colors of Okabe and Ito, which also color-blind readers tell apart
     looks = zip(("#0072B2", "#009E73", "#E69F00"), "os^", strict=True)
@@ -395,34 +401,53 @@ def draw(curves: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> No
         x, y = [p["frames"] for p in curve], [p["second_mean"] for p in curve]
         axes.plot(x, y, color=color, marker=marker, markersize=5, label=shape)
     for point in next(iter(curves.values())):
-        axes.annotate(f"{point['decay']:g}", (point["frames"], point["second_mean"]),
-                      xytext=(6, 4), textcoords="offset points", fontsize=8, color="#0072B2")
-    places = {SMOOTH: (-8, -16), LEAN: (10, 4), UNPRUNED: (8, 6), PRUNED: (10, -4),
-              AVERAGING: (8, -4)}
-    for name, offset in places.items():
-        point = found[name]
-        ours = name in (SMOOTH, LEAN)
-        axes.plot(point["frames"], point["second_mean"], linestyle="none", zorder=3,
-                  marker="*" if ours else "D", markersize=15 if ours else 8,
-                  color="#D55E00" if ours else "#CC79A7", markeredgecolor="black")
-        axes.annotate(name, (point["frames"], point["second_mean"]), xytext=offset,
-                      textcoords="offset points", fontsize=10)
+        place = point["frames"], point["second_mean"]
+        label(f"{point['decay']:g}", place, (-10, -10), fontsize=8, color="#0072B2")
+    offsets = {SMOOTH: (14, 4), LEAN: (12, 0), UNPRUNED: (-10, -18), AVERAGING: (8, -12)}
+    for name, offset in offsets.items():
+        place, ours = (found[name]["frames"], found[name]["second_mean"]), name in (SMOOTH, LEAN)
+        axes.plot(
+            *place,
+            linestyle="none",
+            marker="*" if ours else "D",
+            markersize=16 if ours else 8,
+            color="#D55E00" if ours else "#CC79A7",
+            markeredgecolor="black",
+            zorder=3,
+        )
+        label(name, place, offset, fontsize=10)
+    top = 2 * found[UNPRUNED]["second_mean"]
+    steep = found[PRUNED]
+    axes.annotate(
+        f"{PRUNED}: {short(steep['second_mean'])}",
+        (steep["frames"], top),
+        xytext=(steep["frames"], top / 6),
+        arrowprops={"arrowstyle": "->"},
+        ha="center",
+        fontsize=10,
+    )
     raw = found["network"]["second_mean"]
     axes.axhline(raw, color="gray", linestyle=":")
-    axes.annotate("the network itself", (1.05, raw), xytext=(0, 4), textcoords="offset points",
-                  fontsize=9, color="gray")
-    axes.set(xscale="log", yscale="log", xlabel="frames per environment, SO(3)",
-             ylabel="max |d²F| along a path, mean over paths (1/Å²)")
-    ticks = [1, 1.5, 2, 3, 5, 10, 20]
+    label("the network itself", (1.05, raw), (0, 4), fontsize=9, color="gray")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlim=(1, 40),
+        ylim=(raw / 2, top),
+        xlabel="frames per environment, SO(3)",
+        ylabel="max |d²F| along a path, mean over paths (1/Å²)",
+    )
+    ticks = [1, 1.5, 2, 3, 5, 10, 20, 40]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
-    axes.legend(title="selections by decay (numbers)", frameon=False, fontsize=9)
+    axes.legend(title="hierarchical frames, decay 1 to 8 (numbers)", frameon=False, fontsize=9)
     axes.set_title("Liquid water, 12 nearest neighbors, random motion by 1 Å", fontsize=11)
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(FIGURE, dpi=120)
 
 
 def main() -> None:
+    torch.set_num_threads(THREADS)
     data_folder()
     environment, whole = environment_counts(), structure_counts()
     paths, whole_paths = environment_paths(), structure_paths()

@@ -54,8 +54,8 @@ def without_turns_about_lines() -> Iterator[None]:
 def without_isotropic_part() -> Iterator[None]:
     """The last neighbor sets the frame up to where it vanishes: jumps as it leaves."""
     with pytest.MonkeyPatch.context() as patch:
-        # up to the smallest presence: with no frame at all there would be nothing left to average
-        patch.setattr(hierarchical, "ALONE", (0.0, 1e-9))
+        # not none at all: where there is no frame there would be nothing left to average
+        patch.setattr(hierarchical, "ALONE", (0.0, 1e-150))
         yield
 
 

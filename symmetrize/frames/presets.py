@@ -1,7 +1,7 @@
 """The presets of hierarchical frames, chosen on the trade-off curves that the benchmarks measure.
 
-``smooth`` has about half the frames of published pair frames in liquid water, with second
-derivatives two orders of magnitude smaller; ``lean`` trades most of that for fewer frames yet.
+``smooth`` has a quarter of the frames of published pair frames in liquid water, and smaller second
+derivatives on every path; ``lean`` trades smoothness for fewer frames yet.
 """
 
 from symmetrize.frames.settings import Preset, Selection
@@ -9,7 +9,7 @@ from symmetrize.frames.settings import Preset, Selection
 PRESETS = {
     "smooth": Preset(
         centers=Selection(
-            decay=4.0,
+            decay=5.0,
             core=1.0,
             angle_power=0.5,
             axis_window=(0.4, 1.0),
