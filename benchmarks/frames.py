@@ -11,7 +11,7 @@ docs/frames.md.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import mean
@@ -42,6 +42,11 @@ BEYOND = 1.0  # Å beyond the cutoff, from where atoms may enter along a path
 MANY = 10**5  # frames of one structure: none is refused here
 UNPRUNED, PRUNED, AVERAGING = "pairs, unpruned", "pairs, pruned", "frame averaging"
 SMOOTH, LEAN = "smooth (default)", "lean"
+NOTES = {
+    UNPRUNED: "pairs, unpruned (published)",
+    PRUNED: "pairs, pruned (published)",
+    AVERAGING: "frame averaging (jumps at\nequal principal axes)",
+}
 # Windows and angle powers of the trade-off curves: those of the presets, and one between them
 SHAPES = {
     "windows and core of smooth": {},
@@ -131,7 +136,7 @@ def without_frames(*_: Any) -> Any:
 
 
 @cache
-def families() -> dict[str, Frames]:
+def families() -> Mapping[str, Frames]:
     """Frames by name; those of ``PairFrames`` let owners without frames pass, to be counted."""
     averaging = FrameAveraging()
     averaging.cutoff = CUTOFF
@@ -223,10 +228,8 @@ def environment_sets() -> dict[str, Paths]:
 def environment_paths() -> dict[str, dict[str, Any]]:
     """Derivatives along paths of environments: set of paths, then family."""
     networks = RandomNetworks(CUTOFF, scale=0.8)
-    bare = {
-        name: PairFrames(CUTOFF, prune=prune)
-        for name, prune in ((UNPRUNED, None), (PRUNED, families()[PRUNED].prune))
-    }  # type: ignore[attr-defined]
+    # without an auxiliary model: derivatives are those of the frames alone
+    bare = {UNPRUNED: PairFrames(CUTOFF, prune=None), PRUNED: PairFrames(CUTOFF)}
     table: dict[str, dict[str, Any]] = {}
     for system, paths in progress(environment_sets().items(), "paths of environments"):
         kept = served(bare[UNPRUNED], paths)
@@ -235,7 +238,7 @@ def environment_paths() -> dict[str, dict[str, Any]]:
             "paths left out": len(paths) - len(kept),
             "spread": mean(networks.spread(start) for start in kept.starts),
             "network": scan(None, networks, kept),
-            **{n: scan(bare.get(n, f), networks, kept) for n, f in families().items()},
+            **{n: scan(f, networks, kept) for n, f in {**families(), **bare}.items()},
         }
     return table
 
@@ -403,7 +406,7 @@ def draw(curves: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> No
     for point in next(iter(curves.values())):
         place = point["frames"], point["second_mean"]
         label(f"{point['decay']:g}", place, (-10, -10), fontsize=8, color="#0072B2")
-    offsets = {SMOOTH: (14, 4), LEAN: (12, 0), UNPRUNED: (-10, -18), AVERAGING: (8, -12)}
+    offsets = {SMOOTH: (14, 4), LEAN: (12, 0), UNPRUNED: (-40, -18), AVERAGING: (10, -10)}
     for name, offset in offsets.items():
         place, ours = (found[name]["frames"], found[name]["second_mean"]), name in (SMOOTH, LEAN)
         axes.plot(
@@ -415,11 +418,11 @@ def draw(curves: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> No
             markeredgecolor="black",
             zorder=3,
         )
-        label(name, place, offset, fontsize=10)
+        label(NOTES.get(name, name), place, offset, fontsize=10)
     top = 2 * found[UNPRUNED]["second_mean"]
     steep = found[PRUNED]
     axes.annotate(
-        f"{PRUNED}: {short(steep['second_mean'])}",
+        f"{NOTES[PRUNED]}: {short(steep['second_mean'])}",
         (steep["frames"], top),
         xytext=(steep["frames"], top / 6),
         arrowprops={"arrowstyle": "->"},

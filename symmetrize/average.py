@@ -27,7 +27,9 @@ class Average:
         self.output = output
         self.group = group
         self.layout = source.layout
-        self.nothing = source.data.pos.new_zeros(0, *output.representation.value_shape)
+        # no rows, but in the graph of the positions: backward through an empty sum is valid
+        empty = source.vectors.to(source.data.pos.dtype).flatten()[:0]
+        self.nothing = empty.reshape(0, *output.representation.value_shape)
         # a center answers for its environment: its own row is the one that counts
         self.center = source.data.get("is_center") if source.leaving is not None else None
         self.auxiliary = segment_sum(

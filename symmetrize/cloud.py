@@ -6,6 +6,7 @@ centroid, or the neighbors of a center from that center. Both are flat batches: 
 of the owner of each row.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import torch
@@ -64,7 +65,7 @@ class Points:
     pbc: Bool[Tensor, "size 3"] | None
     directions: Float[Tensor, "directions 3"]
     directions_index: Int[Tensor, "directions"]
-    tensors: tuple[Field, ...] = ()
+    tensors: Collection[Field] = ()
 
     @property
     def periodic(self) -> bool:
@@ -95,7 +96,7 @@ class Cloud:
     directions: Float[Tensor, "directions 3"]
     directions_index: Int[Tensor, "directions"]
     cutoff: float | None = None
-    tensors: tuple[Field, ...] = ()
+    tensors: Collection[Field] = ()
 
     @property
     def lengths(self) -> Float[Tensor, "points"]:

@@ -183,27 +183,51 @@ def elements(group: str, *chosen: Turn) -> list[Tensor]:
 # --- F(gA) = rho(g) F(A)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
-@pytest.mark.parametrize("shape", [pytest.param(s, id=n) for n, s in CASES.items()])
-def test_hierarchical_frames_are_exact_on_every_stratum(shape: Shape, dtype: torch.dtype) -> None:
-    for scope in SCOPES:
-        for group in GROUPS:
-            for preset in PRESETS:
-                model = configured(scope, group, preset)
-                spread = usual_spreads(scope, group, preset)
-                matrices = elements(group, TURNS["generic"], TURNS["improper"])
-                bound = EXACT[dtype]
-                if shape.stratum == "fragments":
-                    # differences of coordinates of 128 are known to 128 ulp
-                    noise = rounding_noise(model, OUTPUTS, spread, [shape.points()], dtype)
-                    bound = max(bound, ROUNDING * noise)
-                error = law_error(model, OUTPUTS, spread, [shape.points()], matrices, dtype)
-                assert error <= bound, (scope, group, preset)
+CONFIGURATIONS = [
+    pytest.param(scope, group, preset, dtype, id=f"{scope}-{group}-{preset}-{name}")
+    for dtype, name in ((torch.float64, "f64"), (torch.float32, "f32"))
+    for scope in SCOPES
+    # the frames of O(3) contain those of SO(3): rounding does the same to both
+    for group in (GROUPS if dtype == torch.float64 else ("O(3)",))
+    for preset in PRESETS
+]
+
+
+@pytest.mark.parametrize(("scope", "group", "preset", "dtype"), CONFIGURATIONS)
+def test_hierarchical_frames_are_exact_on_every_stratum(
+    scope: str, group: str, preset: str, dtype: torch.dtype
+) -> None:
+    model, spread = configured(scope, group, preset), usual_spreads(scope, group, preset)
+    matrices = elements(group, TURNS["generic"], TURNS["improper"])
+
+    def error(shapes: Sequence[Shape]) -> float:
+        rows = [shape.points() for shape in shapes]
+        return law_error(model, OUTPUTS, spread, rows, matrices, dtype)
+
+    near = {name: shape for name, shape in CASES.items() if shape.stratum != "fragments"}
+    # one batch of all of them takes a tenth of the time; one by one only to name what fails
+    if not error(list(near.values())) <= EXACT[dtype]:
+        failing = {name: error([shape]) for name, shape in near.items()}
+        assert {name: e for name, e in failing.items() if not e <= EXACT[dtype]} == {}
+        pytest.fail("a batch of all strata is not exact, though each by itself is")
+
+
+@pytest.mark.parametrize(("scope", "group", "preset", "dtype"), CONFIGURATIONS)
+def test_hierarchical_frames_are_exact_on_fragments(
+    scope: str, group: str, preset: str, dtype: torch.dtype
+) -> None:
+    model, spread = configured(scope, group, preset), usual_spreads(scope, group, preset)
+    matrices = elements(group, TURNS["generic"], TURNS["improper"])
+    rows = [CASES["fragments"].points()]
+    # differences of coordinates of 128 are known to 128 ulp
+    noise = rounding_noise(model, OUTPUTS, spread, rows, dtype)
+    error = law_error(model, OUTPUTS, spread, rows, matrices, dtype)
+    assert error <= max(EXACT[dtype], ROUNDING * noise)
 
 
 @groups
 @scopes
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(rows=batches(), element=turns())
 def test_ragged_batches_turn(scope: str, group: str, rows: list[Shape], element: Turn) -> None:
     for preset in PRESETS:
@@ -287,7 +311,7 @@ def test_far_from_the_origin_of_the_coordinates(scope: str, offset: float) -> No
 
 @groups
 @scopes
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(rows=batches(NONDEGENERATE, 3), element=turns())
 def test_pair_frames_are_exact_where_they_are_defined(
     scope: str, group: str, rows: list[Shape], element: Turn
@@ -427,7 +451,7 @@ def test_frames_of_a_solid_come_in_multiples_of_its_rotations(
 
 
 @scopes
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(shape=shapes(), seed=st.integers(0, 99), preset=st.sampled_from(PRESETS))
 def test_the_order_of_points_does_not_matter(
     scope: str, shape: Shape, seed: int, preset: str
@@ -446,7 +470,7 @@ def test_the_order_of_points_does_not_matter(
 
 
 @scopes
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(shape=shapes(), preset=st.sampled_from(PRESETS))
 def test_translation_by_a_dyadic_vector(scope: str, shape: Shape, preset: str) -> None:
     # grid points move without rounding; others are rounded by an ulp of 8
@@ -458,7 +482,7 @@ def test_translation_by_a_dyadic_vector(scope: str, shape: Shape, preset: str) -
 
 
 @scopes
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(rows=batches(largest=3), chunk=st.sampled_from([3, 7, 50, 500]), seed=st.integers(0, 9))
 def test_batches_their_order_and_chunks_do_not_matter(
     scope: str, rows: list[Shape], chunk: int, seed: int
@@ -469,7 +493,8 @@ def test_batches_their_order_and_chunks_do_not_matter(
     net = DeepSet(OUTPUTS, fade=CUTOFF if scope == "center" else None)
     chunked = configured(scope, "O(3)", net=net, chunk_size=chunk)
     shuffled = chunked(collate([points[i] for i in order]))
-    assert max(net.calls) <= chunk
+    # without any center there is nothing to call the network for
+    assert max(net.calls, default=0) <= chunk
     sizes = [1 if scope == "structure" else len(p) for p in points]
     alone = [configured(scope, "O(3)")(collate([p])) for p in points]
     for name, values in together.items():
@@ -592,12 +617,14 @@ def test_inputs_turn_with_the_cloud(
     net = DeepSet(SPEC, fade=fade, **{f"{whose}s": ["input"]})
     rows = shape[0] if shape[0] > 0 else len(points)
     model = configured(scope, "O(3)", outputs=SPEC, net=net, inputs={"pos": "1o", "input": kind})
+    items = []
     for strength in (1.0, 0.1):
         values = strength * draw(rows, *shape[1:])
         if kind == "ij=ji":
             values = (values + values.mT) / 2
-        data = Data(pos=points, input=values)
-        assert inputs_error(model, data, SPEC, {"input": kind}, MATRICES) <= 1e-12, strength
+        items.append(Data(pos=points, input=values))
+    batch = Batch.from_data_list(items)
+    assert inputs_error(model, batch, SPEC, {"input": kind}, MATRICES) <= 1e-12
 
 
 @pytest.mark.parametrize("strength", [1e-6, 1e-3, 0.03, 0.1, 0.3, 1.0, 3.0, 30.0])
@@ -785,7 +812,14 @@ def test_periodic_structures(
         assert inputs_error(model, data, SPEC, {"edge_vector": "1o"}, matrices) <= 1e-12
 
 
-@pytest.mark.parametrize(("cell", "points", "pbc"), LATTICES.values(), ids=LATTICES)
+# What frames are chosen from: points and periods. Those of these two are all on one line.
+ONE_LINE = ("chain", "line in a cell without periods")
+
+
+@pytest.mark.parametrize(
+    ("cell", "points", "pbc"),
+    [pytest.param(*lattice, id=n) for n, lattice in LATTICES.items() if n not in ONE_LINE],
+)
 def test_a_network_that_sees_the_cell_itself(
     cell: list[list[float]], points: list[list[float]], pbc: list[bool]
 ) -> None:
@@ -795,6 +829,37 @@ def test_a_network_that_sees_the_cell_itself(
     net = DeepSet(SPEC, structures=["cell"])
     model = Symmetrizer(net, SPEC, frames=HierarchicalFrames(REACH))
     assert inputs_error(model, data, SPEC, {}, MATRICES) <= 1e-12
+
+
+@pytest.mark.parametrize("name", ONE_LINE)
+def test_rows_of_the_cell_without_a_period_turn_but_choose_no_frames(name: str) -> None:
+    cell, points, pbc = LATTICES[name]
+    lattice, places = (torch.tensor(x, dtype=torch.float64) @ turn(1).T for x in (cell, points))
+    data = Data(pos=places, cell=lattice[None], pbc=torch.tensor([pbc]))
+    periods = torch.tensor(pbc)[:, None]
+    # the same molecule or chain in a box that lies otherwise, and in one of another size
+    others = [
+        Data(pos=places, cell=torch.where(periods, lattice, box)[None], pbc=data.pbc)
+        for box in (lattice @ turn(2).T, 1.5 * lattice)
+    ]
+    frames = HierarchicalFrames(REACH)
+
+    def reads_periods(data: Data) -> Tensor:
+        copy = data.clone()
+        copy.cell = torch.where(data.pbc[..., None], data.cell, 0.0)
+        return DeepSet(SPEC, structures=["cell"])(copy)
+
+    model = Symmetrizer(reads_periods, SPEC, frames=frames)
+    assert inputs_error(model, data, SPEC, {}, MATRICES) <= 1e-12
+    for other in others:
+        torch.testing.assert_close(model(other), model(data), atol=1e-13, rtol=0)
+
+    # the limit: to a network that reads all rows the box is a part of the structure, one that
+    # settles the azimuth of a line, and which no frame follows
+    model = Symmetrizer(DeepSet(SPEC, structures=["cell"]), SPEC, frames=frames)
+    assert inputs_error(model, data, SPEC, {}, MATRICES) > 1e-6
+    for other in others:
+        assert (model(other) - model(data)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(("cell", "points", "pbc"), LATTICES.values(), ids=LATTICES)
@@ -929,7 +994,7 @@ def one_member_model(training: str, seed: int = 0, **options: Any) -> Symmetrize
 
 @pytest.mark.parametrize("name", ["tetrahedron", "equal inertia", "polygon", "line", "atom"])
 def test_sampling_is_unbiased_and_so_is_its_gradient(name: str) -> None:
-    number = 4000
+    number = 2000
     base = CASES[name].points()
     base = base + 0.05 * draw(*base.shape) if name in ("tetrahedron", "polygon") else base
     exact_at = base.clone().requires_grad_()
@@ -1012,7 +1077,7 @@ def test_random_training_covers_the_group() -> None:
 
 
 @scopes
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(rows=batches(largest=3), element=turns())
 def test_the_spread_is_invariant(scope: str, rows: list[Shape], element: Turn) -> None:
     model = configured(scope, "O(3)")

@@ -80,8 +80,10 @@ class HierarchicalFrames(Frames):
     """The default frames: exact and smooth on every cloud, without an auxiliary model.
 
     Group O(3) or SO(3). Exact on every input: atoms, dimers, collinear, planar, coincident and
-    tied points included. C-infinity in positions and vectors, but for exactly collinear clouds,
-    where the order is ``azimuths - degree - 1``: 5 by default. Number of frames: one to three for
+    tied points included. C-infinity in positions and vectors, with two exceptions: at exactly
+    collinear clouds the order is ``azimuths - degree - 1``, 5 by default; and where a whole
+    structure collapses to a point without ``cutoff`` or ``length_scale``, the passage takes place
+    within 1e-9 units, in effect a jump. Number of frames: one to three for
     most clouds, at least the order of the point group of a symmetric one, ``azimuths`` times as
     many for collinear ones, twice as many under O(3) for planar or mirror-symmetric ones.
 

@@ -1,0 +1,246 @@
+"""What does the wrapper add to the evaluations of the network?
+
+The time of a call whose network returns stored values at once, which is what choosing frames,
+turning copies and averaging outputs take, over the time of the network alone on the same copies. In
+single precision, forward and with the gradient with respect to positions; the sides take turns, so
+that whatever else the machine does slows all. The whole call with the true network is timed, too.
+
+Run: python -m benchmarks.cost, with SYMMETRIZE_DATA the folder of the data sets (about 1 minute).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from time import perf_counter
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch, Data
+from torch_geometric.utils import to_dense_batch
+
+from backbones import PointNet
+from benchmarks._record import write_result
+from benchmarks.frames import CUTOFF, acetylacetone, furniture, markdown, progress, water
+from symmetrize import HierarchicalFrames, Symmetrizer
+from symmetrize.copies import turned_copies
+
+ROUNDS = 7
+THREADS = 1
+SPECIES = 100
+SHOWN = ("whole", "network", "wrapper", "frames", "turning", "averaging")
+
+
+class ClassicPointNet(nn.Module):
+    """PointNet for classification with its widths of 2017, without T-Nets and batch normalization.
+
+    Source: Qi, Su, Mo and Guibas, arXiv 1612.00593.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.points = _layers(3, 64, 64, 64, 128, 1024)
+        self.cloud = _layers(1024, 512, 256, 9)
+
+    def forward(self, data: Data) -> Tensor:
+        """(structures, 9)."""
+        dense, present = to_dense_batch(self.points(data.pos), data.batch)
+        return self.cloud(dense.masked_fill(~present[..., None], -torch.inf).amax(1))
+
+
+class AttentionNet(nn.Module):
+    """A transformer over the points of an environment, of the size of a layer of PET.
+
+    Source of the sizes: Pozdnyakov and Ceriotti, arXiv 2305.19302.
+    """
+
+    def __init__(self, width: int = 128, heads: int = 4, layers: int = 2) -> None:
+        super().__init__()
+        self.position = nn.Linear(4, width)
+        self.species = nn.Embedding(SPECIES, width)
+        layer = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.read = nn.Linear(width, 9)
+
+    def forward(self, data: Data) -> Tensor:
+        """(environments, 9), from the points of each weighted by their envelope."""
+        length = (data.pos.square().sum(-1, keepdim=True) + 1e-6).sqrt()
+        tokens = self.position(torch.cat([data.pos, length], -1)) + self.species(data.z)
+        dense, present = to_dense_batch(tokens, data.batch)
+        weights, _ = to_dense_batch(data.envelope, data.batch)
+        mixed = self.encoder(dense, src_key_padding_mask=~present)
+        return self.read((weights[..., None] * mixed).sum(1))
+
+
+def _layers(*widths: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inner, outer in pairwise(widths):
+        layers += [nn.Linear(inner, outer), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, its declared outputs, and the data that it is called with."""
+
+    net: nn.Module
+    outputs: Any
+    scope: Literal["structure", "center"]
+    data: list[Data]
+
+    def model(self) -> Symmetrizer:
+        """The wrapped network, with the default frames."""
+        frames = HierarchicalFrames(CUTOFF)
+        return Symmetrizer(self.net, self.outputs, frames=frames, scope=self.scope).eval()
+
+    def batch(self) -> Data:
+        """The data in single precision."""
+        batch = Batch.from_data_list(self.data)
+        batch.pos = batch.pos.float()
+        if "cell" in batch:
+            batch.cell = batch.cell.float()
+        return batch
+
+
+def cases() -> dict[str, Case]:
+    irreps = "0e + 1o + 2e"
+    molecular = PointNet({"energy": (1,), "dipole": (3,)})
+    named = {"energy": "0e", "dipole": "1o"}
+    acac = acetylacetone()[:64]
+    attention = AttentionNet()
+    return {
+        "classic PointNet, 32 objects of 1024 points": Case(
+            ClassicPointNet(), irreps, "structure", furniture()[::11][:32]
+        ),
+        "backbones.PointNet, 64 acetylacetone": Case(molecular, named, "structure", acac),
+        "backbones.PointNet, 1 acetylacetone": Case(molecular, named, "structure", acac[:1]),
+        "attention, water, structure": Case(
+            WithoutEnvelope(attention), irreps, "structure", water([0])
+        ),
+        "attention, water, center": Case(attention, irreps, "center", water([0])),
+        "attention, 16 acetylacetone, center": Case(attention, irreps, "center", acac[:16]),
+    }
+
+
+class WithoutEnvelope(nn.Module):
+    """The network on whole structures, whose points all count fully."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, data: Data) -> Tensor:
+        """(structures, 9)."""
+        data.envelope = torch.ones_like(data.pos[:, 0])
+        return self.net(data)
+
+
+def total(returned: Any) -> Tensor:
+    """A scalar to differentiate."""
+    values = returned.values() if isinstance(returned, dict) else [returned]
+    return torch.stack([value.sum() for value in values]).sum()
+
+
+def milliseconds(sides: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """Median time of each side; the first turn does not count."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(ROUNDS + 1):
+        for name, side in sides.items():
+            start = perf_counter()
+            side()
+            if turn:
+                times[name].append(1e3 * (perf_counter() - start))
+    return {name: median(values) for name, values in times.items()}
+
+
+class Stored(nn.Module):
+    """Returns what a network returned, at once; gradients reach the positions, and are zero."""
+
+    def __init__(self, returned: Any) -> None:
+        super().__init__()
+        self.returned = returned
+
+    def forward(self, data: Data) -> Any:
+        """The stored values."""
+        touch = 0 * data.pos.sum()
+        if "envelope" in data:
+            touch = touch + 0 * data.envelope.sum()
+        if isinstance(self.returned, dict):
+            return {name: value + touch for name, value in self.returned.items()}
+        return self.returned + touch
+
+
+def measure(case: Case, gradient: bool) -> dict[str, float]:
+    """Milliseconds of the parts, copies of each structure or center, and the overhead."""
+    model, batch = case.model(), case.batch()
+    batch.pos.requires_grad_(gradient)
+    with torch.set_grad_enabled(gradient):
+        source, _, ensemble = model._frames(batch)
+        copies = turned_copies(source, ensemble).data
+        copies.pos = copies.pos.detach().requires_grad_(gradient)
+        if "envelope" in copies:
+            copies.envelope = copies.envelope.detach()
+        with torch.no_grad():
+            idle = Symmetrizer(
+                Stored(case.net(copies)), case.outputs, frames=model.frames, scope=case.scope
+            )
+
+        def timed(function: Callable[[Data], Any], data: Data) -> Callable[[], Any]:
+            if not gradient:
+                return lambda: function(data)
+            return lambda: torch.autograd.grad(total(function(data)), data.pos)
+
+        sides = {
+            "whole": timed(model, batch),
+            "network": timed(case.net, copies),
+            "wrapper": timed(idle, batch),
+        }
+        if not gradient:
+            # each part comes after the network, too, which leaves a cold cache
+            sides["network again"] = sides["network"]
+            sides["frames"] = lambda: model._frames(batch)
+            sides["and once more"] = sides["network"]
+            sides["turning"] = lambda: turned_copies(source, ensemble)
+        times = milliseconds(sides)
+    if not gradient:
+        times["averaging"] = times["wrapper"] - times["frames"] - times["turning"]
+    return {
+        "copies": len(ensemble) / ensemble.size,
+        **{name: round(value, 2) for name, value in times.items() if name in SHOWN},
+        "overhead": round(times["wrapper"] / times["network"], 3),
+        "whole_over_network": round(times["whole"] / times["network"], 3),
+    }
+
+
+def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
+    header = [
+        *("network and data", "copies", "network (ms)", "frames (ms)", "turning", "averaging"),
+        *("overhead", "network with gradient (ms)", "overhead"),
+    ]
+    rows = [
+        [
+            *(name, f"{ahead['copies']:.1f}", f"{ahead['network']:.1f}"),
+            *(f"{ahead[part]:.1f}" for part in ("frames", "turning", "averaging")),
+            f"{ahead['overhead']:.0%}",
+            *(f"{back['network']:.1f}", f"{back['overhead']:.0%}"),
+        ]
+        for name, ahead, back in ((n, f["forward"], f["gradient"]) for n, f in found.items())
+    ]
+    return markdown(header, rows)
+
+
+def main() -> None:
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    found = {
+        name: {"forward": measure(case, False), "gradient": measure(case, True)}
+        for name, case in progress(cases().items(), "networks")
+    }
+    setting = {"dtype": "float32", "group": "O(3)", "preset": "smooth", "rounds": ROUNDS}
+    write_result("cost", {**setting, "threads": THREADS, "cases": found})
+    print(f"\nTime of the wrapper beside that of the network on the same copies\n\n{table(found)}")
+
+
+if __name__ == "__main__":
+    main()
