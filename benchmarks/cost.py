@@ -5,7 +5,8 @@ turning copies and averaging outputs take, over the time of the network alone on
 single precision, forward and with the gradient with respect to positions; the sides take turns, so
 that whatever else the machine does slows all. The whole call with the true network is timed, too.
 
-Run: python -m benchmarks.cost, with SYMMETRIZE_DATA the folder of the data sets (about 1 minute).
+Run: python -m benchmarks.cost, with SYMMETRIZE_DATA the folder of the data sets (about 2
+minutes).
 """
 
 from collections.abc import Callable
