@@ -156,9 +156,7 @@ class Symmetrizer(nn.Module):
             ValueError: if the data is not finite, of the wrong shape, or empty, or if an output
                 does not fit its representation.
         """
-        source, owners, ensemble = self._frames(data)
-        if self.training and self.train_with != "all":
-            ensemble = self._one_member(ensemble)
+        source, owners, ensemble = self._frames(data, self.train_with if self.training else "all")
         means = {name: average.mean() for name, average in self._averages(source, ensemble).items()}
         return self.declaration.unnamed(self._reduced(means, owners))
 
@@ -182,8 +180,8 @@ class Symmetrizer(nn.Module):
         }
         return self.declaration.unnamed(spreads)
 
-    def _frames(self, data: Data) -> tuple[Source, Layout, Ensemble]:
-        """What is copied, whose it is, and its frames.
+    def _frames(self, data: Data, which: Training = "all") -> tuple[Source, Layout, Ensemble]:
+        """What is copied, whose it is, and its frames: all of them, or one for each owner.
 
         With scope "center" every environment is a structure to the network, and the layout of the
         data says which structure it comes from.
@@ -192,33 +190,33 @@ class Symmetrizer(nn.Module):
         layout = batches.layout(data)
         check_inputs(data, layout, self.inputs)
         structures = self.frames.scored(read_points(data, layout, self.inputs))
-        degree = self.declaration.degree
+        found = None
         if self.scope == "structure":
+            source = Source(data, layout, centered(structures)[0], self.inputs)
+        else:
+            assert self.frames.cutoff is not None  # checked when the symmetrizer was made
+            found = environments(structures, self.frames.cutoff)
+            source = clusters(data, layout, found, self.inputs)
+        if which == "random":
+            device = source.vectors.device
+            ensemble = random_ensemble(source.layout.size, device, self.group, self.generator)
+            return source, layout, ensemble
+
+        degree = self.declaration.degree
+        if found is None:
             ensemble = self.frames.of_structures(structures, self.group, degree)
-            vectors, _ = centered(structures)
-            source = Source(data, layout, vectors, self.inputs)
-            return source, layout, merged(ensemble)
-
-        cutoff = self.frames.cutoff
-        assert cutoff is not None  # checked when the symmetrizer was made
-        found = environments(structures, cutoff)
-        source = clusters(data, layout, found, self.inputs)
-        carried = source.data, source.layout, self.inputs, found.envelope
-        directions, owner = directions_of(*carried)
-        cloud = replace(
-            found.cloud,
-            directions=directions,
-            directions_index=owner,
-            tensors=tensors_of(*carried),
-        )
-        ensemble = self.frames.of_centers(cloud, self.group, degree)
-        return source, layout, merged(ensemble)
-
-    def _one_member(self, ensemble: Ensemble) -> Ensemble:
-        """One frame of each owner, as training wants it."""
-        if self.train_with == "sampled":
-            return draw(ensemble, self.generator)
-        return random_ensemble(ensemble, self.group, self.generator)
+        else:
+            carried = source.data, source.layout, self.inputs, found.envelope
+            directions, owner = directions_of(*carried)
+            cloud = replace(
+                found.cloud,
+                directions=directions,
+                directions_index=owner,
+                tensors=tensors_of(*carried),
+            )
+            ensemble = self.frames.of_centers(cloud, self.group, degree)
+        ensemble = draw(ensemble, self.generator) if which == "sampled" else merged(ensemble)
+        return source, layout, ensemble
 
     def _averages(self, source: Source, ensemble: Ensemble) -> dict[str, Average]:
         """Evaluate the network on every member, in chunks, and turn its outputs back."""

@@ -76,6 +76,10 @@ COLLAPSED, COLLAPSED_WITHOUT_SCALE = 1e-2, 1e-9
 EXTRA_TURNS = 6
 
 
+class TooManyFramesError(ValueError):
+    """A cloud ties in so many ways that it needs more frames than the user allows."""
+
+
 class HierarchicalFrames(Frames):
     """The default frames: exact and smooth on every cloud, without an auxiliary model.
 
@@ -83,8 +87,10 @@ class HierarchicalFrames(Frames):
     tied points included. C-infinity in positions and vectors, with two exceptions: at exactly
     collinear clouds the order is ``azimuths - degree - 1``, 5 by default; and where a whole
     structure collapses to a point without ``cutoff`` or ``length_scale``, the passage takes place
-    within 1e-9 units, in effect a jump. Number of frames: one to three for
-    most clouds, at least the order of the point group of a symmetric one, ``azimuths`` times as
+    within 1e-9 units, in effect a jump.
+
+    Number of frames: one to three for most environments and large clouds, more for small molecules
+    as a whole, at least the order of the rotation group of a symmetric cloud, ``azimuths`` times as
     many for collinear ones, twice as many under O(3) for planar or mirror-symmetric ones.
 
     Environments of centers take axes and azimuths from their points. Whole structures are seen from
@@ -249,6 +255,9 @@ class HierarchicalFrames(Frames):
     ) -> Ensemble:
         """Axes, azimuths, refined azimuths, mirror images and the isotropic part, in this order.
 
+        Equal directions are merged, but not where positions carry gradients and it can be afforded:
+        first derivatives survive merging, second ones do not.
+
         Args:
             offer: the vectors to choose from.
             moments: the cloud whose moments are offered too, in its unit, and the logarithm of how
@@ -259,6 +268,33 @@ class HierarchicalFrames(Frames):
             group: mirror images are for "O(3)".
             degree: largest degree of the outputs, which the turns about an axis must exceed.
         """
+        choice = offer, moments, line, selection, seen, group, degree
+        if not (offer.vectors.requires_grad or offer.log_quality.requires_grad):
+            return self._chosen(*choice, merge=True)
+        try:
+            return self._chosen(*choice, merge=False)
+        except TooManyFramesError:
+            ensemble = self._chosen(*choice, merge=True)
+        warnings.warn(
+            f"more than `max_frames` = {self.max_frames} equal frames, as in a perfect crystal, "
+            "were merged: first derivatives are exact, second ones are not",
+            stacklevel=2,
+        )
+        return ensemble
+
+    def _chosen(
+        self,
+        offer: Offer,
+        moments: tuple[Cloud, Float[Tensor, "size"]] | None,
+        line: Float[Tensor, "size"],
+        selection: Selection,
+        seen: Cloud,
+        group: Group,
+        degree: int,
+        *,
+        merge: bool,
+    ) -> Ensemble:
+        """The ensemble, with equal directions merged or not; arguments as above."""
         size = offer.size
         crowd = safe_sqrt(segment_sum(offer.presence.square(), offer.index, size))
         framed = ramp(crowd, *ALONE)
@@ -278,7 +314,7 @@ class HierarchicalFrames(Frames):
                     principal_axes(moments[0], scales["principal"]),
                 ]
             )
-        axes, axis_weights = self._selected_axes(axes, framed, selection, size)
+        axes, axis_weights = self._selected_axes(axes, framed, selection, size, merge)
         azimuths, amount = offered_azimuths(offer, axes, selection.angle_power, line[axes.index])
         if moments is not None:
             harmonics = harmonic_azimuths(moments[0], axes, scales["harmonics"])
@@ -289,7 +325,7 @@ class HierarchicalFrames(Frames):
             amount = safe_sqrt(amount.square() + squared)
         blind = amount < STEADY**2
         frames, weights, row = self._selected_frames(
-            azimuths, axes, axis_weights, blind, selection, size
+            azimuths, axes, axis_weights, blind, selection, merge
         )
         self._check_number(axes.index[row], size)
 
@@ -311,7 +347,12 @@ class HierarchicalFrames(Frames):
         return assemble(frames, weights, owner, size, isotropic=1 - framed)
 
     def _selected_axes(
-        self, axes: Axes, framed: Float[Tensor, "size"], selection: Selection, size: int
+        self,
+        axes: Axes,
+        framed: Float[Tensor, "size"],
+        selection: Selection,
+        size: int,
+        merge: bool,
     ) -> tuple[Axes, Float[Tensor, "axes"]]:
         """Axes of positive weight, and their weights, which sum to one for each framed owner."""
         quality = torch.where(framed[axes.index] > 0, axes.log_quality, -torch.inf)
@@ -320,7 +361,7 @@ class HierarchicalFrames(Frames):
         index = axes.index[chosen]
         weights = segment_normalize(weights[chosen], index, size)
         directions = axes.directions[chosen]
-        if self._may_merge(directions, weights, index, size):
+        if merge:
             directions, weights, index = merged(directions, weights, index)
         self._check_number(index, size)
         return Axes(directions, weights.log(), index), weights
@@ -332,7 +373,7 @@ class HierarchicalFrames(Frames):
         axis_weights: Float[Tensor, "axes"],
         blind: Bool[Tensor, "axes"],
         selection: Selection,
-        size: int,
+        merge: bool,
     ) -> tuple[Float[Tensor, "frames 3 3"], Float[Tensor, "frames"], Int[Tensor, "frames"]]:
         """Frames of positive weight, their weights, and the axis of each.
 
@@ -351,7 +392,7 @@ class HierarchicalFrames(Frames):
         row = azimuths.axis[chosen]
         weights = segment_normalize(weights[chosen], row, number)
         directions = azimuths.directions[chosen]
-        if self._may_merge(directions, weights, axes.index[row], size):
+        if merge:
             directions, weights, row = merged(directions, weights, row)
         bare = torch.nonzero(counts(row, number) == 0)[:, 0]
         y = torch.cat([directions, transverse_basis(axes.directions[bare])[0]])
@@ -363,31 +404,12 @@ class HierarchicalFrames(Frames):
         frames = torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
         return frames, axis_weights[row] * weights, row
 
-    def _may_merge(
-        self,
-        directions: Float[Tensor, "rows 3"],
-        weights: Float[Tensor, "rows"],
-        owner: Int[Tensor, "rows"],
-        size: int,
-    ) -> bool:
-        """Whether equal directions are merged: always, but for second derivatives if affordable."""
-        if not directions.requires_grad and not weights.requires_grad:
-            return True
-        if len(owner) <= self.max_frames or int(counts(owner, size).max()) <= self.max_frames:
-            return False
-        warnings.warn(
-            f"more than `max_frames` = {self.max_frames} equal directions, as in a perfect "
-            "crystal, were merged: first derivatives are exact, second ones are not",
-            stacklevel=2,
-        )
-        return True
-
     def _check_number(self, owner: Int[Tensor, "members"], size: int) -> None:
         """Refuse what would take more frames than the user allows."""
         number = counts(owner, size)
         if len(owner) > self.max_frames and int(number.max()) > self.max_frames:
             worst = int(number.argmax())
-            raise ValueError(
+            raise TooManyFramesError(
                 f"structure or center {worst} needs at least {int(number[worst])} frames, more "
                 f"than `max_frames` = {self.max_frames}: too many of its directions are equally "
                 "good, as in a perfect lattice or on a regular sphere. Break ties with "

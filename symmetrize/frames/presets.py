@@ -1,7 +1,8 @@
 """The presets of hierarchical frames, chosen on the trade-off curves that the benchmarks measure.
 
 ``smooth`` has a fifth to two fifths of the frames of published pair frames in liquid water, and
-smaller second derivatives on every path; ``lean`` trades smoothness for fewer frames yet.
+smaller second derivatives in the worst case, the mean and the median; ``lean`` trades smoothness
+for fewer frames yet.
 """
 
 from symmetrize.frames.settings import Preset, Selection

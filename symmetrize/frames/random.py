@@ -64,10 +64,9 @@ def random_rotations(
 
 
 def random_ensemble(
-    ensemble: Ensemble, group: Group, generator: torch.Generator | None
+    size: int, device: torch.device, group: Group, generator: torch.Generator | None
 ) -> Ensemble:
     """One rotation for each owner, uniform on the group and independent of the cloud."""
-    size, device = ensemble.size, ensemble.weights.device
     at = generator.device if generator is not None else torch.device("cpu")
     rotations = random_rotations(size, generator, at).to(device)
     if group == "O(3)":
