@@ -54,7 +54,7 @@ def test_mutant_a_heavy_import_is_seen():
     assert "torch_geometric.nn" in imported("torch_geometric.nn")["modules"]
 
 
-# A path on somebody's machine, not a relative one such as tests/work/file
+# A path on somebody's machine, not a relative one
 MACHINE_PATH = re.compile(r"(?<![\w./])/(work|root|home|tmp|opt|Users)/\w")
 
 

@@ -651,3 +651,22 @@ def test_gradients_of_scores(scope: str, name: str) -> None:
             expected = differences(value, at)
         scale = max(1e-3, float(expected.abs().max()))
         torch.testing.assert_close(found[0], expected, atol=1e-7 * scale, rtol=0)
+
+
+def test_a_perfect_crystal_has_first_derivatives():
+    """More equal frames than allowed are merged, with a warning: energy and forces agree."""
+    basis = torch.tensor([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=torch.float64) * 1.8
+    steps = torch.cartesian_prod(*[torch.arange(2, dtype=torch.float64) * 3.6] * 3)
+    positions = (basis[None] + steps[:, None]).reshape(-1, 3)
+    cell, pbc = 7.2 * torch.eye(3, dtype=torch.float64)[None], torch.ones(1, 3, dtype=torch.bool)
+    frames = HierarchicalFrames(4.0, preset="lean")
+    plain = frames(positions, cell=cell, pbc=pbc)
+    with pytest.warns(UserWarning, match="second ones are not"):
+        carried = frames(positions.clone().requires_grad_(), cell=cell, pbc=pbc)
+    assert len(carried) == len(plain)
+    assert carried.weights.requires_grad or carried.rotations.requires_grad
+    # mutant: without merging, the same crystal is refused
+    with pytest.raises(ValueError, match="max_frames"):
+        HierarchicalFrames(4.0, preset="lean", max_frames=len(plain) - 1)(
+            positions, cell=cell, pbc=pbc
+        )
