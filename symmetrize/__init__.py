@@ -1,5 +1,6 @@
 """Exact and smooth rotational symmetry for any network on point clouds."""
 
+from symmetrize.contract import Contract
 from symmetrize.frames import (
     Ensemble,
     FrameAveraging,
@@ -9,18 +10,27 @@ from symmetrize.frames import (
     QuadratureFrames,
     RandomFrames,
 )
-from symmetrize.outputs import per_point
+from symmetrize.neighbors import neighbor_list
+from symmetrize.outputs import Output, Outputs, per_point
+from symmetrize.switching import cutoff_switch
 from symmetrize.symmetrizer import Symmetrizer
+from symmetrize.vectors import safe_norm
 
 __all__ = [
+    "Contract",
     "Ensemble",
     "FrameAveraging",
     "Frames",
     "HierarchicalFrames",
+    "Output",
+    "Outputs",
     "PairFrames",
     "QuadratureFrames",
     "RandomFrames",
     "Symmetrizer",
+    "cutoff_switch",
+    "neighbor_list",
     "per_point",
+    "safe_norm",
 ]
 __version__ = "0.1.0"

@@ -72,6 +72,13 @@ def layout(data: Data) -> Layout:
     return Layout(size, batch, rows)
 
 
+def extended(known: Layout, data: Data) -> Layout:
+    """The layout with the rows of attributes that the data has gained since."""
+    whole = layout(data)
+    fresh = {name: rows for name, rows in whole.rows.items() if name not in known.rows}
+    return Layout(known.size, known.batch, known.rows | fresh)
+
+
 def _structures(data: Data) -> tuple[int, Tensor]:
     """Number of structures, and the structure of each point."""
     batch, ptr = data.batch, data.get("ptr")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from symmetrize.cloud import Points
+from symmetrize.cloud import Points, points
 from symmetrize.vectors import dot
 
 
@@ -29,6 +29,39 @@ class Neighbors:
     neighbor: Int[Tensor, "pairs"]
     shift: Int[Tensor, "pairs 3"]
     vectors: Float[Tensor, "pairs 3"]
+
+
+def neighbor_list(
+    positions: Float[Tensor, "points 3"],
+    cutoff: float,
+    batch: Int[Tensor, "points"] | None = None,
+    cell: Float[Tensor, "size 3 3"] | None = None,
+    pbc: Bool[Tensor, "size 3"] | None = None,
+) -> Neighbors:
+    """All neighbors closer than ``cutoff`` of each point of a batch of structures.
+
+    Args:
+        positions: (P, 3).
+        cutoff: in the unit of the positions.
+        batch: (P,) structure of each point; None for a single one.
+        cell: (B, 3, 3) lattice vectors as rows, for periodic structures.
+        pbc: (B, 3) whether each lattice vector is a period; those that are not zero, if None.
+
+    Raises:
+        ValueError: if ``cutoff`` is not a positive length.
+        ImportError: if a structure is periodic and vesin is not installed.
+
+    >>> pairs = neighbor_list(torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]), cutoff=2.0)
+    >>> pairs.center.tolist(), pairs.neighbor.tolist()
+    ([0, 1], [1, 0])
+    """
+    if not 0 < cutoff < torch.inf:
+        raise ValueError(f"`cutoff` is {cutoff} but must be a positive length")
+    if cell is None:
+        return neighbors(points(positions, batch), cutoff)
+    cell = cell.reshape(-1, 3, 3)
+    pbc = (cell != 0).any(-1) if pbc is None else pbc.reshape(-1, 3)
+    return neighbors(points(positions, batch, len(cell), cell=cell, pbc=pbc), cutoff)
 
 
 def neighbors(structures: Points, cutoff: float) -> Neighbors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -43,11 +43,24 @@ ONLY = "output"
 
 
 @dataclass(frozen=True)
-class Declaration:
-    """All outputs of a network by name; a plain tensor is the one output named ``ONLY``."""
+class Declaration(Mapping[str, Output]):
+    """All outputs of a network by name; a plain tensor is the one output named ``ONLY``.
 
-    outputs: dict[str, Output]
+    >>> Declaration.of({"energy": "0e", "forces": per_point("1o")})["forces"].per_point
+    True
+    """
+
+    by_name: dict[str, Output]
     is_mapping: bool
+
+    def __getitem__(self, name: str) -> Output:
+        return self.by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_name)
+
+    def __len__(self) -> int:
+        return len(self.by_name)
 
     @classmethod
     def of(cls, outputs: Outputs) -> Declaration:
@@ -56,6 +69,8 @@ class Declaration:
         Raises:
             ValueError: if a representation is not understood, or nothing is declared.
         """
+        if isinstance(outputs, Declaration):
+            return outputs
         if isinstance(outputs, Mapping):
             if not outputs:
                 raise ValueError(
@@ -67,7 +82,7 @@ class Declaration:
     @property
     def degree(self) -> int:
         """Largest angular momentum of any output."""
-        return max(output.representation.lmax for output in self.outputs.values())
+        return max(output.representation.lmax for output in self.values())
 
     def named(self, returned: Any) -> dict[str, Tensor]:
         """What the network returned, by name.
@@ -87,12 +102,12 @@ class Declaration:
         if not isinstance(returned, Mapping):
             raise TypeError(
                 f"the network returned {type(returned).__name__} where the outputs "
-                f"{sorted(self.outputs)} were declared: return a dict of tensors, or declare one "
+                f"{sorted(self)} were declared: return a dict of tensors, or declare one "
                 "representation for one tensor"
             )
-        if set(returned) != set(self.outputs):
+        if set(returned) != set(self):
             raise ValueError(
-                f"the network returned {sorted(returned)} where {sorted(self.outputs)} were "
+                f"the network returned {sorted(returned)} where {sorted(self)} were "
                 "declared: declare every output, so that none is left without symmetry"
             )
         return dict(returned)

@@ -23,6 +23,7 @@ from symmetrize.average import Average
 from symmetrize.batches import Layout
 from symmetrize.cloud import centered
 from symmetrize.clusters import clusters
+from symmetrize.contract import Contract, contract_of, lowest
 from symmetrize.copies import Source, turned_copies
 from symmetrize.environments import environments
 from symmetrize.frames import Ensemble, Frames, Group, HierarchicalFrames
@@ -55,12 +56,14 @@ class Symmetrizer(nn.Module):
             tensors. It must keep the structures of a batch apart (``data.batch``).
         outputs: how the outputs turn: irreps in e3nn notation (``"0e + 1o"``) or a Cartesian
             tensor (``"ij=ji"``), or a dict of them by name. One row for each structure; declare
-            one for each point with ``per_point("1o")``.
+            one for each point with ``per_point("1o")``. None for a network that declares them in
+            its ``contract``.
         inputs: attributes of the data that turn, by name; what is not named is left as it is.
             ``pos`` and, where present, ``cell`` always turn, as vectors. Vectors and tensors among
             them take part in choosing frames where points leave a choice: give them in units in
-            which 1 is large enough to matter.
-        frames: a family of frames; ``HierarchicalFrames()`` if None.
+            which 1 is large enough to matter. None for those in the network's contract, if any.
+        frames: a family of frames; if None ``HierarchicalFrames``, with the cutoff of the network's
+            contract where it has one (for scope "center" its receptive field).
         group: "O(3)", rotations and reflections, or "SO(3)", rotations only.
         scope: "structure" turns structures as a whole; "center" gives each point an environment
             and frames of its own, within the cutoff of the frames, and one row of output.
@@ -71,6 +74,9 @@ class Symmetrizer(nn.Module):
             "sampled" by its weight (an unbiased estimate, gradients included); or one "random"
             rotation, independent of the cloud (data augmentation).
         generator: source of randomness for the last two; torch's default if None.
+        prepare: called once on the data before copies are made of it (with scope "center": on the
+            environments), to add what does not turn, such as ``edge_index``, so that it is not
+            searched again for each copy. None for the network's own ``prepare``, if it has one.
 
     The order of smoothness is that of the network, or of the frames where that is lower. Positions
     are measured from the centroid of the structure, or from the center, so that the result does
@@ -95,7 +101,7 @@ class Symmetrizer(nn.Module):
     def __init__(
         self,
         net: Callable[[Any], Any],
-        outputs: Outputs,
+        outputs: Outputs | None = None,
         inputs: Mapping[str, Spec] | None = None,
         frames: Frames | None = None,
         group: Group = "O(3)",
@@ -104,13 +110,29 @@ class Symmetrizer(nn.Module):
         chunk_size: int | None = None,
         training: Training = "all",
         generator: torch.Generator | None = None,
+        prepare: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__()
         self.net = net
+        declared = contract_of(net)
+        if outputs is None:
+            if declared is None:
+                raise ValueError(
+                    f"`outputs` is missing and {type(net).__name__} declares no contract: say how "
+                    "its outputs turn, as in outputs={'energy': '0e', 'dipole': '1o'}"
+                )
+            outputs = declared.outputs
         self.declaration = Declaration.of(outputs)
-        named = {"pos": "1o", "cell": "1o", **(inputs or {})}
-        self.inputs = {name: as_representation(spec) for name, spec in named.items()}
-        self.frames = HierarchicalFrames() if frames is None else frames
+        if inputs is None:
+            inputs = {} if declared is None else declared.inputs
+        self.inputs = {
+            name: as_representation(spec)
+            for name, spec in {"pos": "1o", "cell": "1o", **inputs}.items()
+        }
+        if frames is None:
+            frames = HierarchicalFrames(_natural_cutoff(declared, scope))
+        self.frames = frames
+        self.prepare = getattr(net, "prepare", None) if prepare is None else prepare
         # a module only to have its parameters and its device follow those of the network
         self.auxiliary = self.frames.auxiliary
         self.group: Group = _one_of("group", group, get_args(Group))
@@ -134,6 +156,13 @@ class Symmetrizer(nn.Module):
             raise ValueError(
                 f'scope "center" needs a cutoff but {type(self.frames).__name__} has none: pass '
                 "frames=HierarchicalFrames(cutoff=...), in the unit of the positions"
+            )
+        sight = None if declared is None else declared.receptive_field
+        if scope == "center" and sight is not None and sight > (self.frames.cutoff or 0.0):
+            raise ValueError(
+                f"the network sees {sight} far but the environments of the frames end at "
+                f"{self.frames.cutoff}: pass frames=HierarchicalFrames(cutoff={sight}), or fewer "
+                "rounds of messages, so that points enter where the network does not see them yet"
             )
         if reduce is not None and scope != "center":
             raise ValueError(
@@ -159,6 +188,24 @@ class Symmetrizer(nn.Module):
         source, owners, ensemble = self._frames(data, self.train_with if self.training else "all")
         means = {name: average.mean() for name, average in self._averages(source, ensemble).items()}
         return self.declaration.unnamed(self._reduced(means, owners))
+
+    @property
+    def contract(self) -> Contract:
+        """What the symmetrized network claims: the group, and no more smoothness than its parts.
+
+        Nothing is claimed of the smoothness of a network without a contract.
+        """
+        declared = contract_of(self.net)
+        frames = self.frames.smoothness(self.declaration.degree)
+        return Contract(
+            outputs=self.declaration,
+            inputs={n: spec for n, spec in self.inputs.items() if n not in ("pos", "cell")},
+            group=self.group if self.frames.is_exact else None,
+            smoothness=lowest(declared.smoothness if declared else None, frames),
+            cutoff=self.frames.cutoff if self.scope == "center" else None,
+            extensive=self.scope == "center" and self.reduce == "sum",
+            periodic=declared is not None and declared.periodic,
+        )
 
     def ensemble(self, data: Data) -> Ensemble:
         """The frames of each structure (or center) of the data, in the dtype of its positions."""
@@ -187,6 +234,8 @@ class Symmetrizer(nn.Module):
         data says which structure it comes from.
         """
         check_positions(data)
+        if self.prepare is not None and self.scope == "structure":
+            data = self.prepare(data)
         layout = batches.layout(data)
         check_inputs(data, layout, self.inputs)
         structures = self.frames.scored(read_points(data, layout, self.inputs))
@@ -197,6 +246,9 @@ class Symmetrizer(nn.Module):
             assert self.frames.cutoff is not None  # checked when the symmetrizer was made
             found = environments(structures, self.frames.cutoff)
             source = clusters(data, layout, found, self.inputs)
+            if self.prepare is not None:
+                data = self.prepare(source.data)
+                source = replace(source, data=data, layout=batches.extended(source.layout, data))
         if which == "random":
             device = source.vectors.device
             ensemble = random_ensemble(source.layout.size, device, self.group, self.generator)
@@ -222,7 +274,7 @@ class Symmetrizer(nn.Module):
         """Evaluate the network on every member, in chunks, and turn its outputs back."""
         averages = {
             name: Average(output, ensemble, source, self.group)
-            for name, output in self.declaration.outputs.items()
+            for name, output in self.declaration.items()
         }
         framed = torch.nonzero(~ensemble.auxiliary)[:, 0]
         for members in framed.split(self.chunk_size or max(1, len(framed))):
@@ -247,7 +299,7 @@ class Symmetrizer(nn.Module):
         number = counts(layout.batch, layout.size).clamp(min=1)
         reduced = {}
         for name, value in values.items():
-            if self.declaration.outputs[name].per_point:
+            if self.declaration[name].per_point:
                 reduced[name] = value
                 continue
             reduced[name] = segment_sum(value, layout.batch, layout.size)
@@ -255,6 +307,13 @@ class Symmetrizer(nn.Module):
                 shape = (-1, *(1,) * (value.ndim - 1))
                 reduced[name] = reduced[name] / number.to(value.dtype).reshape(shape)
         return reduced
+
+
+def _natural_cutoff(declared: Contract | None, scope: Scope) -> float | None:
+    """The length that a network brings along: frames of centers must see as far as it does."""
+    if declared is None:
+        return None
+    return declared.receptive_field if scope == "center" else declared.cutoff
 
 
 def _one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:

@@ -91,7 +91,7 @@ def named(values: Any) -> dict[str, Tensor]:
 
 
 def specs(model: Symmetrizer) -> dict[str, str]:
-    return {name: str(output.representation) for name, output in model.declaration.outputs.items()}
+    return {name: str(output.representation) for name, output in model.declaration.items()}
 
 
 def blocks(values: Tensor, spec: str) -> list[Tensor]:

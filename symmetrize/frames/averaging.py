@@ -37,6 +37,8 @@ class FrameAveraging(Frames):
         cutoff: radius of the environment of a center, for scope "center".
     """
 
+    is_exact = False  # where eigenvalues are equal
+
     def __init__(self, cutoff: float | None = None) -> None:
         self.cutoff = cutoff
 

@@ -28,6 +28,15 @@ class Frames(ABC):
     auxiliary: Callable | None = None
     #: radius of the environment of a center; scope "center" needs one
     cutoff: float | None = None
+    #: whether averages are exactly equivariant, and not only up to what a network can see
+    is_exact: bool = True
+
+    def smoothness(self, degree: int) -> int | float | None:
+        """Number of continuous derivatives of averages of outputs up to ``degree``, on every path.
+
+        ``math.inf``, an order, or None for no claim.
+        """
+        return None
 
     def scored(self, structures: Points) -> Points:
         """The structures with what these frames think of their species in the scores."""

@@ -161,6 +161,9 @@ class HierarchicalFrames(Frames):
         self.max_frames = max_frames
         self.preset = PRESETS[preset] if selection is None else selection
 
+    def _turns(self, degree: int) -> int:
+        return degree + EXTRA_TURNS if self.azimuths is None else self.azimuths
+
     def scored(self, structures: Points) -> Points:
         """The structures with the scores of their species multiplied in."""
         if not self.species_scores or structures.species is None:
@@ -170,6 +173,10 @@ class HierarchicalFrames(Frames):
         match = structures.species[:, None] == names
         scores = (match * known).sum(-1)
         return replace(structures, log_scores=structures.log_scores + scores)
+
+    def smoothness(self, degree: int) -> int | float:
+        """The order at exactly collinear clouds; elsewhere all derivatives exist."""
+        return self._turns(degree) - degree - 1
 
     def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
         """The ensemble of each cloud: an environment if it has a cutoff, else a whole structure."""
@@ -329,7 +336,7 @@ class HierarchicalFrames(Frames):
         )
         self._check_number(axes.index[row], size)
 
-        turns = degree + EXTRA_TURNS if self.azimuths is None else self.azimuths
+        turns = self._turns(degree)
         if turns <= degree:
             raise ValueError(
                 f"`azimuths` is {turns} but must exceed the degree {degree} of the outputs: fewer "

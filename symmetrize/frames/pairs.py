@@ -30,6 +30,7 @@ neighbor there gave NaN. Nothing is drawn at random, and all structures of a bat
 Source: Pozdnyakov and Ceriotti, arXiv 2305.19302, section 4 and its public implementation.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -180,6 +181,10 @@ class PairFrames(Frames):
         self.auxiliary_width = auxiliary_width
         self.weight_beta = weight_beta
         self.mirror_width = mirror_width
+
+    def smoothness(self, degree: int) -> int | float | None:
+        """All derivatives with an auxiliary model; no claim without one."""
+        return None if self.auxiliary is None else math.inf
 
     def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
         """The ensemble of each cloud; ``degree`` plays no role."""

@@ -8,6 +8,7 @@ Source: Lebedev and Laikov, Doklady Mathematics 59, 477 (1999), as in ``scipy.in
 """
 
 import functools
+import math
 
 import torch
 from jaxtyping import Float
@@ -50,6 +51,8 @@ class QuadratureFrames(Frames):
         ValueError: if there is no rule of that degree.
     """
 
+    is_exact = False
+
     def __init__(self, degree: int = 5, cutoff: float | None = None) -> None:
         if not 1 <= degree <= LEBEDEV_ORDERS[-1]:
             raise ValueError(
@@ -58,6 +61,10 @@ class QuadratureFrames(Frames):
             )
         self.degree = degree
         self.cutoff = cutoff
+
+    def smoothness(self, degree: int) -> int | float:
+        """All derivatives: the rotations do not depend on the cloud."""
+        return math.inf
 
     def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
         """The rotations, once for each cloud; ``degree`` plays no role."""

@@ -4,6 +4,8 @@ Source of the uniform distribution: normalized Gaussian quaternions (Shoemake, G
 1992, in the form of Marsaglia).
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -29,12 +31,18 @@ class RandomFrames(Frames):
         cutoff: radius of the environment of a center, for scope "center".
     """
 
+    is_exact = False
+
     def __init__(self, number: int, seed: int = 0, cutoff: float | None = None) -> None:
         if number < 1:
             raise ValueError(f"`number` is {number} but must be at least 1")
         self.number = number
         self.seed = seed
         self.cutoff = cutoff
+
+    def smoothness(self, degree: int) -> int | float:
+        """All derivatives: the rotations do not depend on the cloud."""
+        return math.inf
 
     def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
         """The rotations, once for each cloud; ``degree`` plays no role."""

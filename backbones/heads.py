@@ -1,0 +1,78 @@
+"""From features to declared outputs: one small network for each output, reshaped to its values."""
+
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from backbones.structures import sum_over
+from symmetrize import Contract
+
+
+class Heads(nn.Module):
+    """One small network for each output of a contract.
+
+    Args:
+        contract: whose outputs these are.
+        structure: number of features of a structure, or 0 if outputs of structures are sums over
+            their points.
+        point: number of features of a point.
+        hidden: features in between.
+        activation: smooth or not, as the contract says.
+
+    >>> import torch
+    >>> heads = Heads(Contract({"energy": "0e", "stress": "ij=ji"}), structure=8, point=8)
+    >>> {name: tuple(value.shape) for name, value in heads(torch.rand(2, 8), None).items()}
+    {'energy': (2, 1), 'stress': (2, 3, 3)}
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        structure: int,
+        point: int,
+        hidden: int = 128,
+        activation: type[nn.Module] = nn.SiLU,
+    ) -> None:
+        super().__init__()
+        self.outputs = contract.outputs
+        self.by_name = nn.ModuleDict()
+        for name, output in self.outputs.items():
+            width = point if output.per_point or structure == 0 else structure
+            self.by_name[name] = nn.Sequential(
+                nn.Linear(width, hidden),
+                activation(),
+                nn.Linear(hidden, output.representation.dim),
+            )
+
+    def forward(
+        self,
+        structure: Float[Tensor, "structures features"] | None,
+        point: Float[Tensor, "points features"] | None,
+    ) -> Any:
+        """Outputs of structures from their features, outputs of points from theirs."""
+        values = {}
+        for name, output in self.outputs.items():
+            rows = point if output.per_point else structure
+            values[name] = self._shaped(name, self.by_name[name](rows))
+        return self.outputs.unnamed(values)
+
+    def of_points(
+        self,
+        point: Float[Tensor, "points features"],
+        batch: Int[Tensor, "points"],
+        size: int,
+        weights: Tensor | None = None,
+    ) -> Any:
+        """Outputs of points, and outputs of structures as weighted sums over their points."""
+        values = {}
+        for name, output in self.outputs.items():
+            value = self.by_name[name](point)
+            if not output.per_point:
+                weighted = value if weights is None else value * weights.to(value)[:, None]
+                value = sum_over(weighted, batch, size)
+            values[name] = self._shaped(name, value)
+        return self.outputs.unnamed(values)
+
+    def _shaped(self, name: str, values: Tensor) -> Tensor:
+        return values.reshape(-1, *self.outputs[name].representation.value_shape)

@@ -1,0 +1,126 @@
+"""What a model claims about itself: the one notion shared by networks, wrapper and tests.
+
+A network declares its contract as the attribute ``contract``; ``Symmetrizer(network)`` reads from
+it how outputs and inputs turn and how far the network sees, and offers the contract of the result,
+which has a group.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from symmetrize.outputs import Declaration, Outputs, Spec
+from symmetrize.representation import Group, Representation, as_representation
+
+# Number of continuous derivatives; None where none is claimed
+Order: TypeAlias = int | float | None
+
+
+@dataclass(frozen=True, init=False)
+class Contract:
+    """How outputs turn, how smooth they are in the positions, and how far a point sees.
+
+    Attributes:
+        outputs: how the outputs turn, as in ``Symmetrizer``; a mapping from names to ``Output``
+            once read. For a network without symmetry: how they are meant to turn.
+        inputs: how attributes of the data turn, beside ``pos`` and ``cell``.
+        group: "O(3)" or "SO(3)", under which the outputs turn exactly; None for no claim, as of a
+            network that is to be symmetrized.
+        smoothness: number of continuous derivatives with respect to positions, on every path along
+            which points keep their identity: ``math.inf``, an order, 0 for continuous with kinks
+            (max pooling, ReLU), or None for no claim (hard cutoffs, nearest neighbors).
+        cutoff: largest distance, in the unit of the positions, over which points see each other
+            directly; None if every point sees all others.
+        rounds: number of times that what is seen is passed on (message passing).
+        extensive: whether outputs of structures are sums over fragments out of sight of each other.
+        periodic: whether ``cell`` and ``pbc`` are understood.
+
+    Permutation and translation need no mention: every model on point clouds claims both.
+
+    >>> contract = Contract({"energy": "0e", "dipole": "1o"}, cutoff=5.0, rounds=2)
+    >>> contract.receptive_field
+    10.0
+    >>> str(contract.outputs["dipole"].representation)
+    '1o'
+    """
+
+    outputs: Declaration
+    inputs: dict[str, Representation]
+    group: Group | None
+    smoothness: Order
+    cutoff: float | None
+    rounds: int
+    extensive: bool
+    periodic: bool
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        inputs: Mapping[str, Spec] | None = None,
+        group: Group | None = "O(3)",
+        smoothness: Order = math.inf,
+        cutoff: float | None = None,
+        rounds: int = 1,
+        extensive: bool = False,
+        periodic: bool = False,
+    ) -> None:
+        if group not in ("O(3)", "SO(3)", None):
+            raise ValueError(
+                f"`group` is {group!r} but must be 'O(3)', 'SO(3)', or None for no claim"
+            )
+        if smoothness is not None and (
+            smoothness < 0 or (smoothness < math.inf and smoothness % 1 != 0)
+        ):
+            raise ValueError(
+                f"`smoothness` is {smoothness} but must be a number of continuous derivatives: 0, "
+                "1, 2, ... or math.inf; None claims nothing"
+            )
+        if cutoff is not None and not 0 < cutoff < math.inf:
+            raise ValueError(
+                f"`cutoff` is {cutoff} but must be a positive length; None if every point sees "
+                "all others"
+            )
+        if rounds < 1:
+            raise ValueError(f"`rounds` is {rounds} but must be at least 1")
+        claims = {
+            "outputs": Declaration.of(outputs),
+            "inputs": {name: as_representation(spec) for name, spec in (inputs or {}).items()},
+            "group": group,
+            "smoothness": smoothness,
+            "cutoff": cutoff,
+            "rounds": rounds,
+            "extensive": extensive,
+            "periodic": periodic,
+        }
+        for name, value in claims.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def receptive_field(self) -> float | None:
+        """Distance beyond which points do not change what belongs to a point; None if global."""
+        return None if self.cutoff is None else self.rounds * self.cutoff
+
+    @property
+    def locality(self) -> Literal["global", "message passing", "local"]:
+        """Whether a point sees all others, others through others, or only its environment."""
+        if self.cutoff is None:
+            return "global"
+        return "local" if self.rounds == 1 else "message passing"
+
+
+def lowest(one: Order, other: Order) -> Order:
+    """Smoothness of what is made of parts of these orders; None as soon as one claims nothing.
+
+    >>> lowest(math.inf, 2), lowest(2, None)
+    (2, None)
+    """
+    return None if one is None or other is None else min(one, other)
+
+
+def contract_of(net: object) -> Contract | None:
+    """The contract that a network declares, if it does."""
+    found = getattr(net, "contract", None)
+    return found if isinstance(found, Contract) else None
