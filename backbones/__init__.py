@@ -1,5 +1,19 @@
 """Networks on point clouds to wrap, one a file. None of them is equivariant."""
 
-from backbones.pointnet import PointNet
+from backbones.dgcnn import DGCNN, ClassicDGCNN
+from backbones.pet import PET
+from backbones.point_transformer import ClassicPointTransformer, PointTransformer
+from backbones.pointnet import ClassicPointNet, PointNet
+from backbones.pointnet2 import ClassicPointNetPlusPlus, PointNetPlusPlus
 
-__all__ = ["PointNet"]
+__all__ = [
+    "DGCNN",
+    "PET",
+    "ClassicDGCNN",
+    "ClassicPointNet",
+    "ClassicPointNetPlusPlus",
+    "ClassicPointTransformer",
+    "PointNet",
+    "PointNetPlusPlus",
+    "PointTransformer",
+]

@@ -17,7 +17,7 @@ class Heads(nn.Module):
         structure: number of features of a structure, or 0 if outputs of structures are sums over
             their points.
         point: number of features of a point.
-        hidden: features in between.
+        hidden: features in between; 0 for one linear map.
         activation: smooth or not, as the contract says.
 
     >>> import torch
@@ -39,16 +39,17 @@ class Heads(nn.Module):
         self.by_name = nn.ModuleDict()
         for name, output in self.outputs.items():
             width = point if output.per_point or structure == 0 else structure
-            self.by_name[name] = nn.Sequential(
-                nn.Linear(width, hidden),
-                activation(),
-                nn.Linear(hidden, output.representation.dim),
+            values = output.representation.dim
+            self.by_name[name] = (
+                nn.Sequential(nn.Linear(width, hidden), activation(), nn.Linear(hidden, values))
+                if hidden
+                else nn.Linear(width, values)
             )
 
     def forward(
         self,
         structure: Float[Tensor, "structures features"] | None,
-        point: Float[Tensor, "points features"] | None,
+        point: Float[Tensor, "points columns"] | None,
     ) -> Any:
         """Outputs of structures from their features, outputs of points from theirs."""
         values = {}
@@ -69,8 +70,7 @@ class Heads(nn.Module):
         for name, output in self.outputs.items():
             value = self.by_name[name](point)
             if not output.per_point:
-                weighted = value if weights is None else value * weights.to(value)[:, None]
-                value = sum_over(weighted, batch, size)
+                value = sum_over(value, batch, size, None if weights is None else weights.to(value))
             values[name] = self._shaped(name, value)
         return self.outputs.unnamed(values)
 

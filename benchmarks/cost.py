@@ -22,8 +22,9 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.utils import to_dense_batch
 
 from backbones import PointNet
+from benchmarks._data import acetylacetone, furniture, water
 from benchmarks._record import write_result
-from benchmarks.frames import CUTOFF, acetylacetone, furniture, markdown, progress, water
+from benchmarks.frames import CUTOFF, markdown, progress
 from symmetrize import HierarchicalFrames, Symmetrizer
 from symmetrize.copies import turned_copies
 
@@ -106,8 +107,8 @@ class Case:
 
 def cases() -> dict[str, Case]:
     irreps = "0e + 1o + 2e"
-    molecular = PointNet({"energy": (1,), "dipole": (3,)})
     named = {"energy": "0e", "dipole": "1o"}
+    molecular = PointNet(named)
     acac = acetylacetone()[:64]
     attention = AttentionNet()
     return {

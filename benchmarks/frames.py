@@ -10,7 +10,6 @@ on 2 cores). Writes results/frames.json and docs/figures/frames.png, and prints 
 docs/frames.md.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -22,6 +21,15 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from benchmarks._data import (
+    acetylacetone,
+    crystal,
+    data_folder,
+    furniture,
+    methane,
+    water,
+    water_dimers,
+)
 from benchmarks._paths import Paths, RandomNetworks, scan, served, straight_paths
 from benchmarks._record import write_result
 from symmetrize import FrameAveraging, Frames, HierarchicalFrames, PairFrames, Symmetrizer
@@ -34,7 +42,6 @@ FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "frames.png"
 CUTOFF = 4.0
 SNAPSHOTS = range(0, 300, 60)  # of liquid water, for environments
 WHOLE_SNAPSHOTS = range(0, 300, 6)  # of liquid water, as structures
-MOLECULES = 100  # of each kind
 PATHS = 32
 THREADS = 1
 NEAREST = 12
@@ -61,74 +68,6 @@ SHAPES = {
 DECAYS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 Item = TypeVar("Item")
-
-
-def data_folder() -> Path:
-    """Where the data sets are.
-
-    Raises:
-        SystemExit: if they are not there.
-    """
-    folder = Path(os.environ.get("SYMMETRIZE_DATA", ""))
-    if "SYMMETRIZE_DATA" not in os.environ or not folder.is_dir():
-        raise SystemExit(
-            "this benchmark measures on data sets that are not part of the package: set the "
-            "environment variable SYMMETRIZE_DATA to the folder that holds pet_methane/, botnet/, "
-            "tensoap/, deepmd_water/ and furniture11_1024.npz"
-        )
-    return folder
-
-
-def molecules(path: str, number: int) -> list[Data]:
-    """The first molecules of an extended XYZ file, in Å."""
-    from ase.io import read
-
-    found = read(data_folder() / path, f":{number}", format="extxyz")
-    return [Data(pos=torch.tensor(m.positions), z=torch.tensor(m.numbers)) for m in found]
-
-
-def methane() -> list[Data]:
-    return molecules("pet_methane/methane_test.xyz", MOLECULES)
-
-
-def acetylacetone() -> list[Data]:
-    return molecules("botnet/dataset_acac/train_300K.xyz.gz", MOLECULES)
-
-
-def water_dimers() -> list[Data]:
-    return molecules("tensoap/water_dimer_1000.xyz.gz", MOLECULES)
-
-
-def furniture() -> list[Data]:
-    """364 objects of 1024 surface points, of rms radius of order 1."""
-    stored = np.load(data_folder() / "furniture11_1024.npz", allow_pickle=False)
-    return [Data(pos=torch.tensor(p, dtype=torch.float64)) for p in stored["points"]]
-
-
-def water(snapshots: Iterable[int]) -> list[Data]:
-    """Snapshots of 192 atoms of liquid water, in Å."""
-    stored = np.load(data_folder() / "deepmd_water" / "water192.npz")
-    numbers = torch.tensor(stored["numbers"].astype(np.int64))
-    return [periodic(stored["positions"][k], stored["cell"][k], numbers) for k in snapshots]
-
-
-def periodic(positions: Any, cell: Any, numbers: Tensor) -> Data:
-    return Data(
-        pos=torch.tensor(positions, dtype=torch.float64),
-        cell=torch.tensor(cell, dtype=torch.float64),
-        pbc=torch.ones(1, 3, dtype=torch.bool),
-        z=numbers,
-    )
-
-
-def crystal(name: str, shape: str, constant: float, rattle: float) -> list[Data]:
-    """A cubic crystal of 3 x 3 x 3 cells whose atoms are displaced at random, per component."""
-    from ase.build import bulk
-
-    atoms = bulk(name, shape, constant, cubic=True) * (3, 3, 3)
-    noise = np.random.default_rng(0).normal(size=atoms.positions.shape)
-    positions = atoms.positions + rattle * noise
-    return [periodic(positions, atoms.cell.array, torch.tensor(atoms.numbers))]
 
 
 def without_frames(*_: Any) -> Any:

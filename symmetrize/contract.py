@@ -62,7 +62,7 @@ class Contract:
         inputs: Mapping[str, Spec] | None = None,
         group: Group | None = "O(3)",
         smoothness: Order = math.inf,
-        cutoff: float | None = None,
+        cutoff: int | float | None = None,
         rounds: int = 1,
         extensive: bool = False,
         periodic: bool = False,
@@ -72,7 +72,7 @@ class Contract:
                 f"`group` is {group!r} but must be 'O(3)', 'SO(3)', or None for no claim"
             )
         if smoothness is not None and (
-            smoothness < 0 or (smoothness < math.inf and smoothness % 1 != 0)
+            not smoothness >= 0 or (smoothness < math.inf and smoothness % 1 != 0)
         ):
             raise ValueError(
                 f"`smoothness` is {smoothness} but must be a number of continuous derivatives: 0, "
@@ -90,7 +90,7 @@ class Contract:
             "inputs": {name: as_representation(spec) for name, spec in (inputs or {}).items()},
             "group": group,
             "smoothness": smoothness,
-            "cutoff": cutoff,
+            "cutoff": None if cutoff is None else float(cutoff),
             "rounds": rounds,
             "extensive": extensive,
             "periodic": periodic,

@@ -33,7 +33,7 @@ class Neighbors:
 
 def neighbor_list(
     positions: Float[Tensor, "points 3"],
-    cutoff: float,
+    cutoff: int | float,
     batch: Int[Tensor, "points"] | None = None,
     cell: Float[Tensor, "size 3 3"] | None = None,
     pbc: Bool[Tensor, "size 3"] | None = None,
@@ -58,10 +58,10 @@ def neighbor_list(
     if not 0 < cutoff < torch.inf:
         raise ValueError(f"`cutoff` is {cutoff} but must be a positive length")
     if cell is None:
-        return neighbors(points(positions, batch), cutoff)
+        return neighbors(points(positions, batch), float(cutoff))
     cell = cell.reshape(-1, 3, 3)
     pbc = (cell != 0).any(-1) if pbc is None else pbc.reshape(-1, 3)
-    return neighbors(points(positions, batch, len(cell), cell=cell, pbc=pbc), cutoff)
+    return neighbors(points(positions, batch, len(cell), cell=cell, pbc=pbc), float(cutoff))
 
 
 def neighbors(structures: Points, cutoff: float) -> Neighbors:

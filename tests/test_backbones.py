@@ -1,19 +1,21 @@
-"""The plain network: what it is invariant to, what it is not, and how smooth."""
+"""What the networks share: readouts, inputs, pooling; and the plain PointNet."""
 
 import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
 from backbones import PointNet
-from symmetrize.frames.random import random_rotations
+from backbones.heads import Heads
+from backbones.structures import centered, max_over, soft_mean_over, sum_over
+from symmetrize import Contract, per_point
 
-SHAPES = {"energy": (1,), "polarizability": (3, 3)}
+OUTPUTS = {"energy": "0e", "polarizability": "ij=ji"}
 
 
 @pytest.fixture
 def net():
     torch.manual_seed(0)
-    return PointNet(SHAPES, species=10, width=16, rounds=3).double()
+    return PointNet(OUTPUTS, species=10, width=16, rounds=3).double()
 
 
 def cloud(points: int, seed: int = 0) -> Data:
@@ -25,42 +27,11 @@ def cloud(points: int, seed: int = 0) -> Data:
 
 
 def largest_difference(first: dict, second: dict) -> float:
-    return max((first[name] - second[name]).abs().max().item() for name in SHAPES)
+    return max((first[name] - second[name]).abs().max().item() for name in OUTPUTS)
 
 
-# sums of O(10) terms of order 1 in another order: a few hundred units in the last place
-ROUNDING = 300 * torch.finfo(torch.float64).eps
-
-
-def test_order_and_translation_do_not_matter(net):
-    data = cloud(7)
-    order = torch.tensor([3, 1, 6, 0, 2, 5, 4])
-    moved = Data(pos=data.pos[order] + torch.tensor([1.0, -2.0, 3.0]), z=data.z[order])
-    assert largest_difference(net(data), net(moved)) < ROUNDING
-
-
-def test_it_is_not_equivariant(net):
-    data = cloud(7)
-    turn = random_rotations(1, torch.Generator().manual_seed(1))[0]
-    turned = Data(pos=data.pos @ turn.T, z=data.z)
-    assert (net(data)["energy"] - net(turned)["energy"]).abs().max() > 1e3 * ROUNDING
-
-
-@pytest.mark.parametrize("sizes", [(3, 5, 2), (4, 0, 1), (0,)], ids=str)
-def test_structures_of_a_batch_do_not_see_each_other(net, sizes):
-    clouds = [cloud(size, seed) for seed, size in enumerate(sizes)]
-    together = net(Batch.from_data_list(clouds))
-    for row, single in enumerate(clouds):
-        alone = net(single)
-        for name, shape in SHAPES.items():
-            assert together[name].shape == (len(sizes), *shape)
-            torch.testing.assert_close(together[name][row : row + 1], alone[name])
-
-
-def test_species_matter_and_may_be_left_out(net):
+def test_species_may_be_left_out(net):
     data = cloud(4)
-    other = Data(pos=data.pos, z=(data.z + 1) % 10)
-    assert largest_difference(net(data), net(other)) > 1e-3
     same_kind = Data(pos=data.pos, z=torch.zeros_like(data.z))
     assert largest_difference(net(same_kind), net(Data(pos=data.pos))) == 0
 
@@ -71,12 +42,78 @@ def test_batch_vector_alone_tells_structures_apart(net):
     assert largest_difference(net(together), net(plain)) == 0
 
 
-def test_second_derivatives_are_right(net):
-    data = cloud(3)
+def test_points_of_no_weight_do_not_matter(net):
+    data, outside = cloud(4), cloud(3, 1)
+    both = Data(pos=torch.cat([data.pos, outside.pos]), z=torch.cat([data.z, outside.z]))
+    both.envelope = (torch.arange(7) < 4).double()
+    # sums of O(10) terms of order 1: a few hundred units in the last place
+    assert largest_difference(net(data), net(both)) < 300 * torch.finfo(torch.float64).eps
 
-    def energy(pos):
-        return net(Data(pos=pos, z=data.z))["energy"].sum()
 
-    pos = data.pos.requires_grad_()
-    assert torch.autograd.gradcheck(energy, pos)
-    assert torch.autograd.gradgradcheck(energy, pos)
+def test_the_unit_of_length_is_that_of_the_coordinates(net):
+    data = cloud(5)
+    torch.manual_seed(0)
+    other = PointNet(OUTPUTS, species=10, width=16, rounds=3, length=4).double()
+    scaled = Data(pos=4 * data.pos, z=data.z)
+    assert largest_difference(net(data), other(scaled)) < 1e-15
+
+
+# --- parts
+
+
+@pytest.mark.parametrize("hidden", [0, 6])
+def test_heads_return_what_is_declared(hidden):
+    contract = Contract({"energy": "0e", "stress": "ij=ji", "forces": per_point("1o")})
+    heads = Heads(contract, structure=4, point=5, hidden=hidden)
+    found = heads(torch.rand(2, 4), torch.rand(7, 5))
+    shapes = {name: tuple(value.shape) for name, value in found.items()}
+    assert shapes == {"energy": (2, 1), "stress": (2, 3, 3), "forces": (7, 3)}
+
+
+def test_heads_of_points_sum_over_those_that_count():
+    heads = Heads(Contract({"energy": "0e", "forces": per_point("1o")}), structure=0, point=5)
+    rows, batch = torch.rand(4, 5), torch.tensor([0, 0, 2, 2])
+    each = heads.by_name["energy"](rows)
+    found = heads.of_points(rows, batch, 3, torch.tensor([True, False, True, True]))
+    expected = torch.stack([each[0], 0 * each[0], each[2] + each[3]])
+    torch.testing.assert_close(found["energy"], expected)
+    assert found["forces"].shape == (4, 3)
+
+
+def test_pooling_of_structures():
+    values = torch.tensor([[1.0, -2.0], [3.0, -4.0], [5.0, 0.5]])
+    batch = torch.tensor([0, 0, 2])
+    assert max_over(values, batch, 4).tolist() == [[3.0, -2.0], [0.0, 0.0], [5.0, 0.5], [0.0, 0.0]]
+    assert sum_over(values, batch, 3).tolist() == [[4.0, -6.0], [0.0, 0.0], [5.0, 0.5]]
+    halves = torch.tensor([0.5, 0.0, 2.0])
+    assert sum_over(values, batch, 3, halves).tolist() == [[0.5, -1.0], [0.0, 0.0], [10.0, 1.0]]
+
+
+def test_coordinates_are_taken_from_the_weighted_centroid():
+    pos = torch.tensor([[1.0, 0.0, 0.0], [3.0, 0.0, 0.0], [9.0, 9.0, 9.0]])
+    batch = torch.tensor([0, 0, 1])
+    assert centered(pos, batch, 3)[:, 0].tolist() == [-1.0, 1.0, 0.0]
+    weights = torch.tensor([1.0, 0.0, 0.5])
+    assert centered(pos, batch, 3, weights)[:, 0].tolist() == [0.0, 2.0, 0.0]
+
+
+def test_a_soft_mean_lies_between_the_mean_and_the_maximum():
+    values = torch.tensor([[0.0, 1.0], [2.0, 3.0]], dtype=torch.float64)
+    index, equal = torch.zeros(2, dtype=torch.long), torch.ones(2, dtype=torch.float64)
+    flat = soft_mean_over(values, 0 * values, equal, index, 1)
+    torch.testing.assert_close(flat, values.mean(0, keepdim=True))
+    sharp = soft_mean_over(values, values, equal, index, 1)
+    assert (sharp > flat).all()
+    assert (sharp < values.amax(0)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_soft_mean_ignores_what_has_no_weight(dtype):
+    # 1e6 where nothing bends the logits would be infinite, or leave 0/0
+    values = torch.tensor([[0.5], [1e6], [-1e6]], dtype=dtype, requires_grad=True)
+    weights = torch.tensor([1.0, 0.0, 0.0], dtype=dtype, requires_grad=True)
+    found = soft_mean_over(values, values, weights, torch.zeros(3, dtype=torch.long), 1)
+    assert found.item() == 0.5
+    found.sum().backward()
+    assert torch.isfinite(values.grad).all()
+    assert torch.isfinite(weights.grad).all()

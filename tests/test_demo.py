@@ -8,7 +8,7 @@ import torch
 
 from symmetrize.__main__ import main
 from symmetrize.demo import evaluation, figure, report
-from symmetrize.demo.task import OUTPUTS, SHAPES, load_task
+from symmetrize.demo.task import OUTPUTS, load_task
 
 ROOT = Path(__file__).parent.parent
 
@@ -93,7 +93,7 @@ def test_the_command_writes_figure_and_numbers(tmp_path, monkeypatch, capsys):
     record = json.loads((tmp_path / "out" / "demo.json").read_text())
     assert record["command"] == "python -m symmetrize demo --steps 20 --seed 0"
     errors = {name: score["rotation_error"] for name, score in record["scores"].items()}
-    for output in SHAPES:
+    for output in OUTPUTS:
         assert errors["network"][output] > 1e-3
         assert errors["symmetrized"][output] < 1e-12
 

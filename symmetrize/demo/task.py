@@ -12,9 +12,8 @@ from symmetrize.datasets import molecules
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-#: how each output turns, its shape for one molecule, and the unit in which it is reported
+#: how each output turns, and the unit in which it is reported
 OUTPUTS = {"energy": "0e", "dipole": "1o", "polarizability": "ij=ji"}
-SHAPES: dict[str, tuple[int, ...]] = {"energy": (1,), "dipole": (3,), "polarizability": (3, 3)}
 UNITS = {"energy": (1e3, "meV"), "dipole": (1e3, "me Å"), "polarizability": (1e3, "10⁻³ Å³")}
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from backbones import PointNet
-from symmetrize.demo.task import OUTPUTS, SHAPES
+from symmetrize.demo.task import OUTPUTS
 from symmetrize.frames.random import random_rotations
 from symmetrize.representation import as_representation
 
@@ -56,7 +56,7 @@ def train(
     order, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     everything = Batch.from_data_list(molecules)
     mean, scale = _statistics(everything)
-    net = Scaled(PointNet(SHAPES, species=10, width=WIDTH), mean, scale).float()
+    net = Scaled(PointNet(OUTPUTS, species=10, width=WIDTH), mean, scale).float()
     optimizer = torch.optim.AdamW(net.parameters(), LEARNING_RATE, weight_decay=1e-3, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,

@@ -1,0 +1,13 @@
+"""Calling conventions of networks that exist, one a file: each makes a network of ``Data``.
+
+Importing this package offers torch-geometric the graph functions that it lacks without pyg-lib.
+"""
+
+from backbones.adapters.connect import connect
+from backbones.adapters.dense import Dense
+from backbones.adapters.geometric import Call
+from backbones.pyg_ops import offer_to_pyg
+
+offer_to_pyg()
+
+__all__ = ["Call", "Dense", "connect", "offer_to_pyg"]

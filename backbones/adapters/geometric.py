@@ -1,0 +1,106 @@
+"""Networks that are called with some attributes of the data instead of the data.
+
+Most torch-geometric models are: ``model(x, pos, batch)``, ``model(z, pos, batch)``, ``model(pos,
+edge_index)``. The call is written as in ``torch_geometric.nn.Sequential``. A ``model(data)`` needs
+no adapter.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+from torch_geometric.data import Data
+
+from backbones.structures import structures_of
+from symmetrize import Contract
+
+# What torch-geometric's networks take None for
+OPTIONAL = ("x", "edge_attr", "edge_weight")
+
+
+class Call(nn.Module):
+    """A network of data, from one of some of its attributes.
+
+    Args:
+        model: a module, or any callable.
+        signature: attributes of the data, in the order of the model's arguments, by keyword where
+            written ``keyword=attribute``. After ``->`` names of what it returns, if that is
+            a tuple; ``_`` leaves an item out.
+        contract: what the model claims, if it does not say so itself.
+
+    Of the attributes, ``batch`` is always there, zeros for a single structure; ``z`` comes as
+    int64; ``num_graphs`` is the number of structures, empty ones included; ``x``, ``edge_attr`` and
+    ``edge_weight`` are None where the data has none. Anything else must be there. A model that
+    counts structures by ``batch`` alone does not see empty ones at the end of the batch, and the
+    symmetrizer refuses it for the rows that are missing: let it pool with the size ``num_graphs``.
+
+    Raises:
+        ValueError: if the signature is not understood.
+
+    >>> import torch
+    >>> from torch_geometric.nn import global_add_pool
+    >>> net = Call(global_add_pool, "pos, batch, size=num_graphs")
+    >>> net(Data(pos=torch.ones(4, 3)))
+    tensor([[4., 4., 4.]])
+    >>> Call(lambda pos: (pos, None), "pos -> shift, _")(Data(pos=torch.ones(1, 3)))
+    {'shift': tensor([[1., 1., 1.]])}
+    """
+
+    def __init__(
+        self, model: Callable[..., Any], signature: str, contract: Contract | None = None
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.signature = signature
+        self.contract = getattr(model, "contract", None) if contract is None else contract
+        self.prepare = getattr(model, "prepare", None)
+        before, arrow, after = signature.partition("->")
+        pairs = [name.strip().rpartition("=") for name in before.split(",")]
+        self.positional = [name for keyword, _, name in pairs if not keyword]
+        self.keywords = {keyword: name for keyword, _, name in pairs if keyword}
+        self.returns = [name.strip() for name in after.split(",")] if arrow else []
+        for name in (*self.positional, *self.keywords, *self.keywords.values(), *self.returns):
+            if not name.isidentifier():
+                raise ValueError(
+                    f"the signature {signature!r} has {name!r} where a name must stand: write "
+                    "attributes of the data as in 'x, pos, batch' or 'pos, batch -> energy, forces'"
+                )
+
+    def forward(self, data: Data) -> Any:
+        """What the model returns; a dict if the signature names what that is."""
+        arguments = [_attribute(data, name) for name in self.positional]
+        named = {keyword: _attribute(data, name) for keyword, name in self.keywords.items()}
+        returned = self.model(*arguments, **named)
+        if not self.returns:
+            return returned
+        if not isinstance(returned, tuple) or len(returned) != len(self.returns):
+            is_tuple = isinstance(returned, tuple)
+            found = f"a tuple of {len(returned)}" if is_tuple else f"a {type(returned).__name__}"
+            raise ValueError(
+                f"the signature {self.signature!r} names {len(self.returns)} results but the model "
+                f"returned {found}: name each item of the tuple that it returns, `_` for those to "
+                "leave out, or write no `->` for a single result"
+            )
+        items = zip(self.returns, returned, strict=True)
+        return {name: item for name, item in items if name != "_"}
+
+    def extra_repr(self) -> str:
+        """The signature, where the module is printed."""
+        return repr(self.signature)
+
+
+def _attribute(data: Data, name: str) -> Any:
+    if name in ("batch", "num_graphs"):
+        return structures_of(data)[name == "num_graphs"]
+    value = data.get(name)
+    if value is None and name not in OPTIONAL:
+        way_out = (
+            "connect the points by Symmetrizer(..., prepare=connect(radius=...))"
+            if name.startswith("edge")
+            else f"set data.{name}, or write a signature without it"
+        )
+        raise ValueError(
+            f"the data has no {name!r} to call the model with, only {sorted(data.keys())}: "
+            f"{way_out}"
+        )
+    return value.long() if name == "z" else value

@@ -1,0 +1,109 @@
+"""Edges between points within a cutoff, over which local networks pass messages.
+
+Row 0 of ``edge_index`` is the neighbor j that sends, row 1 the center i that receives, as in
+torch_geometric. Edge vectors lead from the center to the neighbor, ``x_j + shift @ cell - x_i``.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch_geometric.data import Data
+
+from backbones.structures import structures_of
+from symmetrize import cutoff_switch, neighbor_list, safe_norm
+
+# Neighbors fade out over this part of the cutoff
+FADE = 0.5
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Edges to every neighbor, and one from each point to itself, at distance zero.
+
+    Attributes:
+        source, target: (E,) neighbor j and center i.
+        vectors: (E, 3) from center to neighbor.
+        distances: (E,).
+        cutoff: at which neighbors vanish, in the unit of the positions.
+    """
+
+    source: Int[Tensor, "edges"]
+    target: Int[Tensor, "edges"]
+    vectors: Float[Tensor, "edges 3"]
+    distances: Float[Tensor, "edges"]
+    cutoff: float
+
+    def weights(self, scale: float = 1.0) -> Float[Tensor, "edges"]:
+        """1 for near neighbors, 0 from ``scale * cutoff`` on; C-infinity."""
+        radius = scale * self.cutoff
+        return cutoff_switch(self.distances, radius, FADE * radius)
+
+    def shapes(self, length: float) -> Float[Tensor, "edges 4"]:
+        """Vectors in a unit of length, and (r^2 + 1)^(1/2) - 1, C-infinity also at r = 0."""
+        scaled = self.vectors / length
+        # the distance itself has a kink where two points coincide
+        rounded = (scaled.square().sum(-1, keepdim=True) + 1).sqrt() - 1
+        return torch.cat([scaled, rounded], 1)
+
+
+def with_edges(data: Data, cutoff: float) -> Data:
+    """A shallow copy with ``edge_index`` and, of periodic structures, integers ``edge_shift``.
+
+    Data that has edges is returned as it is: all pairs closer than the cutoff must be among them,
+    longer ones do no harm.
+
+    Raises:
+        ValueError: if edges of periodic structures come without ``edge_shift``.
+    """
+    batch, size = structures_of(data)
+    cell, pbc = periods_of(data, size)
+    periodic = pbc is not None and bool(pbc.any())
+    if data.edge_index is not None:
+        if periodic and data.get("edge_shift") is None:
+            raise ValueError(
+                f"`edge_index` has {data.edge_index.size(1)} edges of periodic structures but no "
+                "`edge_shift` says which images they lead to: add integers (edges, 3), or leave "
+                "`edge_index` out and it is found here"
+            )
+        return data
+    positions = data.pos.detach()
+    if periodic:
+        found = neighbor_list(positions, cutoff, batch, cell, pbc)
+    else:
+        found = neighbor_list(positions, cutoff, batch)
+    prepared = copy.copy(data)
+    prepared.edge_index = torch.stack([found.neighbor, found.center])
+    if periodic:
+        prepared.edge_shift = found.shift
+    return prepared
+
+
+def edge_vectors(data: Data) -> Float[Tensor, "edges 3"]:
+    """From center to neighbor, images included; differentiable in positions and cell."""
+    source, target = data.edge_index
+    vectors = data.pos[source] - data.pos[target]
+    if data.get("edge_shift") is not None:
+        cells = data.cell.reshape(-1, 3, 3).to(vectors.dtype)[structures_of(data)[0][target]]
+        vectors = vectors + torch.einsum("ei,eij->ej", data.edge_shift.to(vectors.dtype), cells)
+    return vectors
+
+
+def edges_of(data: Data, cutoff: float) -> Edges:
+    """Edges of data that has ``edge_index``; differentiable in positions and cell."""
+    pos, own = data.pos, torch.arange(len(data.pos), device=data.pos.device)
+    source, target = data.edge_index
+    vectors = torch.cat([edge_vectors(data), pos.new_zeros(len(pos), 3)])
+    source, target = torch.cat([source, own]), torch.cat([target, own])
+    return Edges(source, target, vectors, safe_norm(vectors), cutoff)
+
+
+def periods_of(data: Data, size: int) -> tuple[Tensor | None, Tensor | None]:
+    """Lattice vectors (B, 3, 3) and which are periods (B, 3): those not zero if not said."""
+    if data.get("cell") is None:
+        return None, None
+    cell = data.cell.detach().reshape(size, 3, 3)
+    pbc = (cell != 0).any(-1) if data.get("pbc") is None else data.pbc.reshape(size, 3).bool()
+    return cell, pbc

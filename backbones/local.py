@@ -1,0 +1,84 @@
+"""The frame of a smooth local network: edges, rounds of messages, sums over points.
+
+The features of a point start from its species and its own features, never from where it is; in
+each round they change by what its neighbors within the cutoff send. Outputs of structures are sums
+over their points. So the output is extensive, invariant to translations, exact under permutations,
+periodic where the structure is, and C-infinity, as messages fade with all derivatives at the cutoff
+and every activation is smooth.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from backbones.edges import edges_of, with_edges
+from backbones.heads import Heads
+from backbones.inputs import PointInputs
+from backbones.structures import structures_of
+from symmetrize import Contract, Outputs
+
+
+class LocalNetwork(nn.Module):
+    """Rounds of messages between points within a cutoff.
+
+    Args:
+        outputs: as in ``Symmetrizer``; of structures or, with ``per_point``, of points.
+        layer: makes the layer of one round, a module from the features of the points (P, width),
+            their ``Edges`` and the shapes of these (E, 4) to what is added to the features.
+        cutoff: in the unit of the positions.
+        rounds: of messages; points see each other over ``rounds * cutoff``.
+        width: features of a point.
+        species: number of kinds of points; ``data.z`` holds integers below it, and points without
+            ``z`` are all of kind 0.
+        features: further attributes with a row for each point, and how they turn, as in
+            ``{"spin": "1e"}``.
+        length: unit of length in which edge vectors enter, about the distance of neighbors.
+
+    Raises:
+        ValueError: if an output is not understood, or ``cutoff`` or ``rounds`` is not positive.
+    """
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        layer: Callable[[], nn.Module],
+        cutoff: int | float = 5.0,
+        rounds: int = 2,
+        width: int = 64,
+        species: int = 100,
+        features: Mapping[str, str] | None = None,
+        length: int | float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.contract = Contract(
+            outputs,
+            inputs=features,
+            group=None,
+            cutoff=float(cutoff),
+            rounds=rounds,
+            extensive=True,
+            periodic=True,
+        )
+        self.cutoff, self.length = float(cutoff), float(length)
+        self.inputs = PointInputs(self.contract, species, width)
+        self.start = nn.Linear(self.inputs.columns, width)
+        self.layers = nn.ModuleList(layer() for _ in range(rounds))
+        self.heads = Heads(self.contract, structure=0, point=width, hidden=width)
+
+    def prepare(self, data: Data) -> Data:
+        """A shallow copy with the edges, unless the data has them: see ``with_edges``."""
+        return with_edges(data, self.cutoff)
+
+    def forward(self, data: Data) -> Any:
+        """The declared outputs; of an environment (``data.is_center``) its center's alone."""
+        data = self.prepare(data)
+        batch, size = structures_of(data)
+        edges = edges_of(data, self.cutoff)
+        shapes = edges.shapes(self.length)
+        points: Float[Tensor, "points features"] = self.start(self.inputs(data))
+        for layer in self.layers:
+            points = points + layer(points, edges, shapes)
+        return self.heads.of_points(points, batch, size, data.get("is_center"))

@@ -1,0 +1,326 @@
+"""PET, the Point Edge Transformer: every edge a token, every environment a transformer.
+
+Each point i has an environment: a token for itself and one for each neighbor j, made of the
+displacement r_ij, its length, the species of j and the message that came from j. A transformer
+mixes the tokens of an environment, with attention damped by the cutoff function. What it makes of
+the token of j is the message to j: in the next round the token of i in the environment of j starts
+from the mean of the message that had come in and the one that came back. In every round outputs are
+read from all tokens and added up, those of neighbors times their cutoff function.
+
+Source: Pozdnyakov and Ceriotti, "Smooth, exact rotational symmetrization for deep learning on point
+clouds", arXiv 2305.19302, section 6 and appendix.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from backbones.baseline import Baseline
+from backbones.checkpoint import configured
+from backbones.edges import with_edges
+from backbones.pet.buckets import Buckets, buckets
+from backbones.pet.edges import Switch, edges_of, length_of, switched
+from backbones.pet.layers import Activation, Layer, Norm, Order
+from backbones.structures import kinds_of, structures_of, sum_over
+from symmetrize import Contract, Outputs
+
+
+@configured
+class PET(nn.Module):
+    """The Point Edge Transformer, for finite and periodic structures; not equivariant.
+
+    Invariant under translations and the order of points. Outputs of structures are sums over
+    points. C-infinity in positions and cells with the default ``switch`` and ``softening``: where
+    neighbors come and go, where points coincide, for isolated points, which are a center without
+    neighbors. Derivatives of any order: forces in a loss are fine.
+
+    A batch is not padded: see ``backbones.pet.buckets``. float32 or float64, as the parameters.
+
+    Args:
+        outputs: named outputs of any representation, per structure or ``per_point``, in the
+            notation of ``Symmetrizer``.
+        species: the values of ``data.z`` that occur, atomic numbers for instance.
+        cutoff: radius of an environment, in the unit of positions.
+        cutoff_width: range below ``cutoff`` over which a neighbor fades, in the same unit.
+        switch: how it fades: "smooth" (C-infinity) or "cosine" (one continuous derivative).
+        width: features of a token.
+        center_width: features of the stream of centers; ``width`` if None, as in the paper.
+        heads: of the attention.
+        hidden: width inside feed-forward networks; twice ``width`` if None.
+        rounds: of messages; the receptive field is ``rounds * cutoff``.
+        layers: of each transformer.
+        norm: "LayerNorm" or "RMSNorm".
+        activation: "SiLU", or "SwiGLU" in the feed-forward networks.
+        order: norms before ("pre") or after ("post") attention and feed-forward networks.
+        softening: length, in the unit of positions, below which the length of a displacement is
+            rounded off: r becomes (r^2 + softening^2)^(1/2). With 0, as in the paper, the outputs
+            have a kink where two points coincide.
+
+    >>> net = PET({"energy": "0e", "dipole": "1o"}, species=[1, 8], width=16, heads=2)
+    >>> water = Data(pos=torch.eye(3), z=torch.tensor([8, 1, 1]))
+    >>> {name: tuple(value.shape) for name, value in net(water).items()}
+    {'energy': (1, 1), 'dipole': (1, 3)}
+    """
+
+    #: of each species, -1 for those that the network does not know
+    place: Tensor
+
+    def __init__(
+        self,
+        outputs: Outputs,
+        species: Sequence[int],
+        cutoff: int | float = 5.0,
+        cutoff_width: int | float = 1.0,
+        switch: Switch = "smooth",
+        width: int = 128,
+        center_width: int | None = None,
+        heads: int = 4,
+        hidden: int | None = None,
+        rounds: int = 2,
+        layers: int = 2,
+        norm: Norm = "LayerNorm",
+        activation: Activation = "SiLU",
+        order: Order = "pre",
+        softening: int | float = 0.1,
+    ) -> None:
+        super().__init__()
+        if not 0 < cutoff_width <= cutoff:
+            raise ValueError(
+                f"`cutoff_width` is {cutoff_width} but must lie in (0, {cutoff}]: a zero width "
+                "makes the output jump at the cutoff"
+            )
+        if softening < 0:
+            raise ValueError(f"`softening` is {softening} but must be a length, 0 or more")
+        if len(species) == 0 or len(set(species)) < len(species) or min(species) < 0:
+            raise ValueError(
+                f"`species` is {list(species)} but must name each value of `data.z` once, "
+                "as in [1, 6, 8]"
+            )
+        kink = 0 if softening == 0.0 else math.inf
+        self.contract = Contract(
+            outputs,
+            group=None,
+            smoothness=min(kink, math.inf if switch == "smooth" else 1),
+            cutoff=cutoff,
+            rounds=rounds,
+            extensive=True,
+            periodic=True,
+        )
+        self.cutoff, self.cutoff_width, self.switch = float(cutoff), float(cutoff_width), switch
+        self.softening = float(softening)
+        place = torch.full((max(species) + 1,), -1)
+        place[torch.tensor(list(species))] = torch.arange(len(species))
+        self.register_buffer("place", place, persistent=False)
+
+        center_width = width if center_width is None else center_width
+        hidden = 2 * width if hidden is None else hidden
+        self.wide = center_width != width
+        self.first_message = nn.Embedding(len(species), width)
+        self.rounds = nn.ModuleList(
+            _Round(
+                len(species), first, width,
+                nn.ModuleList(
+                    Layer(width, center_width, heads, hidden, norm, activation, order)
+                    for _ in range(layers)
+                ),
+                center_width,
+            )
+            for first in (k == 0 for k in range(rounds))
+        )  # fmt: skip
+        self.readouts = nn.ModuleDict(
+            {
+                name: nn.ModuleList(
+                    _Readout(width, center_width, output.representation.dim) for _ in range(rounds)
+                )
+                for name, output in self.contract.outputs.items()
+            }
+        )
+
+        self.baseline = Baseline(self.contract, len(species))
+
+    def fit_baseline(self, data: Data) -> None:
+        """Fit what composition says about the outputs, and their scale, to a batch with targets.
+
+        Targets are attributes of the data with the names of the outputs; outputs without a target
+        keep their baseline. See ``backbones.baseline``.
+        """
+        batch, _ = structures_of(data)
+        kinds = self._kinds(kinds_of(data))
+        for name in self.contract.outputs:
+            if name in data:
+                self.baseline.fit(name, data[name], kinds, batch)
+
+    def prepare(self, data: Data) -> Data:
+        """The data with its edges, which do not turn: searched once, copied afterwards."""
+        return with_edges(data, self.cutoff)
+
+    def forward(self, data: Data) -> Any:
+        """Each output, with one row for each structure, or for each point where so declared.
+
+        Args:
+            data: ``pos`` (P, 3); species ``z`` (P,); ``cell`` (B, 3, 3) and ``pbc`` (B, 3) of
+                periodic structures; edges, if they are known (see ``prepare``).
+
+        Raises:
+            ValueError: if there is a species that the network does not know, or an edge without
+                its reverse.
+        """
+        data = self.prepare(data)
+        batch, size = structures_of(data)
+        kinds = self._kinds(kinds_of(data))
+        edges = edges_of(data)
+        where = buckets(edges.center, len(batch))
+        back = torch.arange(where.rows, device=batch.device)
+        back[where.edge] = where.edge[edges.reverse]
+        learned = self.network(edges.vectors, kinds, kinds[edges.neighbor], where, back)
+        values = self.baseline(learned, kinds)
+
+        is_center = data.get("is_center")
+        outputs = {}
+        for name, output in self.contract.outputs.items():
+            value = values[name]
+            if not output.per_point:
+                if is_center is not None:  # an environment answers for its center alone
+                    value = value * is_center.to(value.dtype)[:, None]
+                value = sum_over(value, batch, size)
+            outputs[name] = value.reshape(-1, *output.representation.value_shape)
+        return self.contract.outputs.unnamed(outputs)
+
+    def network(
+        self,
+        vectors: Float[Tensor, "edges 3"],
+        kinds: Int[Tensor, "points"],
+        neighbor_kinds: Int[Tensor, "edges"],
+        where: Buckets,
+        back: Int[Tensor, "rows"],
+    ) -> dict[str, Float[Tensor, "points dim"]]:
+        """The outputs of points from the vectors of their edges: all that is learned.
+
+        Args:
+            vectors: from centers to neighbors.
+            kinds: place of the species of each point in ``species``.
+            neighbor_kinds: the same for the neighbor of each edge.
+            where: the row of each center and edge.
+            back: the row of the reverse of each edge; its own for other rows.
+        """
+        rows = where.rows
+        at_rows = vectors.new_zeros(rows, 3).index_copy(0, where.edge, vectors)
+        length = length_of(at_rows, self.softening)
+        true_length = length_of(at_rows, 0.0)
+        is_edge = torch.zeros(rows, dtype=torch.bool, device=vectors.device)
+        is_edge[where.edge] = True
+        cutoff = switched(true_length, self.cutoff, self.cutoff_width, self.switch)
+        cutoff = torch.where(is_edge, cutoff, 0.0)
+        # the center counts fully, padding not at all
+        damping = cutoff.index_fill(0, where.center, 1.0)
+        counts = damping > 0
+        log_cutoff = torch.where(counts, torch.where(counts, damping, 1.0).log(), -torch.inf)
+
+        geometry = torch.cat([at_rows, length[:, None]], dim=1)
+        row_kinds = torch.zeros(rows, dtype=torch.long, device=vectors.device)
+        row_kinds = row_kinds.index_copy(0, where.edge, neighbor_kinds)
+        message = self.first_message(row_kinds)
+        totals: dict[str, Tensor] = {}
+        for k, turn in enumerate(self.rounds):
+            tokens, centers = turn(geometry, row_kinds, message, kinds, log_cutoff, where)
+            message = 0.5 * (message + _Permuted.apply(tokens, back))
+            for name, readouts in self.readouts.items():
+                read = readouts.get_submodule(str(k))(tokens, centers, cutoff, where)
+                totals[name] = totals[name] + read if name in totals else read
+        return totals
+
+    def _kinds(self, species: Int[Tensor, "points"]) -> Int[Tensor, "points"]:
+        known = (species >= 0) & (species < len(self.place))
+        kinds = torch.where(known, self.place[torch.where(known, species, 0)], -1)
+        if bool((kinds < 0).any()):
+            unknown = species[kinds < 0].unique().tolist()
+            raise ValueError(
+                f"`z` contains {unknown} but the network knows the species "
+                f"{torch.nonzero(self.place >= 0)[:, 0].tolist()}: name all in `species`"
+            )
+        return kinds
+
+
+class _Round(nn.Module):
+    """Tokens from geometry, species and messages, and the transformer that mixes them."""
+
+    def __init__(
+        self, species: int, first: bool, width: int, layers: nn.ModuleList, center_width: int
+    ) -> None:
+        super().__init__()
+        self.center = nn.Embedding(species, center_width)
+        self.geometry = nn.Linear(4, width)
+        # in the first round the message is the embedded species
+        self.neighbor = None if first else nn.Embedding(species, width)
+        self.compress = nn.Sequential(
+            nn.Linear((2 if first else 3) * width, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.layers = layers
+        self.wide = center_width != width
+
+    def forward(
+        self,
+        geometry: Float[Tensor, "rows 4"],
+        row_kinds: Int[Tensor, "rows"],
+        message: Float[Tensor, "rows width"],
+        kinds: Int[Tensor, "points"],
+        log_cutoff: Float[Tensor, "rows"],
+        where: Buckets,
+    ) -> tuple[Float[Tensor, "rows width"], Float[Tensor, "points center_width"]]:
+        """Tokens after the transformer, and centers."""
+        parts = [self.geometry(geometry)]
+        if self.neighbor is not None:
+            parts.append(self.neighbor(row_kinds))
+        tokens = self.compress(torch.cat([*parts, message], dim=1))
+        centers: Tensor | None = self.center(kinds)
+        if not self.wide:
+            tokens = tokens.index_copy(0, where.center, centers)
+            centers = None
+        for layer in self.layers:
+            tokens, centers = layer(tokens, centers, log_cutoff, where)
+        return tokens, tokens.index_select(0, where.center) if centers is None else centers
+
+
+class _Readout(nn.Module):
+    """One output of points, from their centers and from their edges times the cutoff function."""
+
+    def __init__(self, width: int, center_width: int, dim: int) -> None:
+        super().__init__()
+        self.center = nn.Sequential(
+            nn.Linear(center_width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+        self.edge = nn.Sequential(
+            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+        self.read_center = nn.Linear(width, dim)
+        self.read_edge = nn.Linear(width, dim)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "rows width"],
+        centers: Float[Tensor, "points center_width"],
+        cutoff: Float[Tensor, "rows"],
+        where: Buckets,
+    ) -> Float[Tensor, "points dim"]:
+        """One row for each point."""
+        edges = self.read_edge(self.edge(tokens)) * cutoff[:, None]
+        return self.read_center(self.center(centers)) + sum_over(edges, where.owner, len(centers))
+
+
+class _Permuted(torch.autograd.Function):
+    """Rows in the order of an involution; its derivative is itself, without sums over indices."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, involution: Tensor) -> Tensor:
+        ctx.save_for_backward(involution)
+        return rows.index_select(0, involution)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (involution,) = ctx.saved_tensors
+        return _Permuted.apply(gradient, involution), None

@@ -1,0 +1,82 @@
+"""Data sets of the benchmarks, as torch_geometric data in float64; lengths in Å."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+# Molecules of a set that are looked at
+MOLECULES = 100
+
+
+def data_folder() -> Path:
+    """Where the data sets are.
+
+    Raises:
+        SystemExit: if they are not there.
+    """
+    folder = Path(os.environ.get("SYMMETRIZE_DATA", ""))
+    if "SYMMETRIZE_DATA" not in os.environ or not folder.is_dir():
+        raise SystemExit(
+            "this benchmark measures on data sets that are not part of the package: set the "
+            "environment variable SYMMETRIZE_DATA to the folder that holds pet_methane/, botnet/, "
+            "tensoap/, deepmd_water/ and furniture11_1024.npz"
+        )
+    return folder
+
+
+def molecules(path: str, number: int) -> list[Data]:
+    """The first molecules of an extended XYZ file, in Å."""
+    from ase.io import read
+
+    found = read(data_folder() / path, f":{number}", format="extxyz")
+    return [Data(pos=torch.tensor(m.positions), z=torch.tensor(m.numbers)) for m in found]
+
+
+def methane() -> list[Data]:
+    return molecules("pet_methane/methane_test.xyz", MOLECULES)
+
+
+def acetylacetone() -> list[Data]:
+    return molecules("botnet/dataset_acac/train_300K.xyz.gz", MOLECULES)
+
+
+def water_dimers() -> list[Data]:
+    return molecules("tensoap/water_dimer_1000.xyz.gz", MOLECULES)
+
+
+def furniture() -> list[Data]:
+    """364 objects of 1024 surface points, of rms radius of order 1."""
+    stored = np.load(data_folder() / "furniture11_1024.npz", allow_pickle=False)
+    return [Data(pos=torch.tensor(p, dtype=torch.float64)) for p in stored["points"]]
+
+
+def water(snapshots: Iterable[int]) -> list[Data]:
+    """Snapshots of 192 atoms of liquid water, in Å."""
+    stored = np.load(data_folder() / "deepmd_water" / "water192.npz")
+    numbers = torch.tensor(stored["numbers"].astype(np.int64))
+    return [periodic(stored["positions"][k], stored["cell"][k], numbers) for k in snapshots]
+
+
+def periodic(positions: Any, cell: Any, numbers: Tensor) -> Data:
+    return Data(
+        pos=torch.tensor(positions, dtype=torch.float64),
+        cell=torch.tensor(cell, dtype=torch.float64),
+        pbc=torch.ones(1, 3, dtype=torch.bool),
+        z=numbers,
+    )
+
+
+def crystal(name: str, shape: str, constant: float, rattle: float) -> list[Data]:
+    """A cubic crystal of 3 x 3 x 3 cells whose atoms are displaced at random, per component."""
+    from ase.build import bulk
+
+    atoms = bulk(name, shape, constant, cubic=True) * (3, 3, 3)
+    noise = np.random.default_rng(0).normal(size=atoms.positions.shape)
+    positions = atoms.positions + rattle * noise
+    return [periodic(positions, atoms.cell.array, torch.tensor(atoms.numbers))]

@@ -1,0 +1,161 @@
+"""Is our PET as fast as metatrain's at equal size, and how much of a batch is padding?
+
+Both take the same edges, in single precision on 2 threads, with the sizes of metatrain's defaults
+(2.9 million parameters). The sides take turns; times are medians, the speedup is the median of the
+ratios of single rounds. A force-training step differentiates a loss of energy and forces with
+respect to all parameters; no optimizer.
+
+Run: python -m benchmarks.pet_speed, with SYMMETRIZE_DATA the folder of the data sets (about 2
+minutes). Writes results/pet_speed.json and prints the tables of docs/pet.md.
+"""
+
+from collections.abc import Callable
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch, Data
+
+from backbones.pet.buckets import buckets
+from benchmarks._data import methane, molecules, water
+from benchmarks._metatrain import Metatrain, ours
+from benchmarks._record import write_result
+from benchmarks.frames import markdown, progress
+
+SPECIES = [1, 6, 8]
+CUTOFF = 4.5
+ROUNDS = 9
+THREADS = 2
+DROP = 116
+
+
+def drop() -> Data:
+    """The atoms of liquid water nearest to the middle of the cell, as a finite cluster."""
+    snapshot = water([0])[0]
+    middle = snapshot.pos.mean(0)
+    near = (snapshot.pos - middle).norm(dim=1).argsort()[:DROP]
+    return Data(pos=snapshot.pos[near], z=snapshot.z[near])
+
+
+def single(data: Data) -> Data:
+    return data.apply(lambda x: x.float() if x.is_floating_point() else x)
+
+
+def total(net: nn.Module, data: Data) -> Tensor:
+    found = net(data)
+    return (found["energy"] if isinstance(found, dict) else found).sum()
+
+
+def forward(net: nn.Module, data: Data) -> None:
+    with torch.no_grad():
+        total(net.eval(), data)
+
+
+def forces(net: nn.Module, data: Data) -> None:
+    data.pos = data.pos.detach().requires_grad_()
+    torch.autograd.grad(total(net.eval(), data), data.pos)
+
+
+def step(net: nn.Module, data: Data) -> None:
+    data.pos = data.pos.detach().requires_grad_()
+    energy = total(net.train(), data)
+    (slope,) = torch.autograd.grad(energy, data.pos, create_graph=True)
+    net.zero_grad()
+    (energy.square() + slope.square().mean()).backward()
+
+
+TASKS: dict[str, Callable[[nn.Module, Data], None]] = {
+    "forward": forward,
+    "with forces": forces,
+    "force-training step": step,
+}
+
+
+def compared(task: Callable[[nn.Module, Data], None], nets: list[nn.Module], data: Data) -> Any:
+    """Median seconds of each network, and the median ratio of the first to the second."""
+    times: list[list[float]] = [[], []]
+    for turn in range(ROUNDS + 2):
+        for k in (0, 1) if turn % 2 else (1, 0):
+            start = perf_counter()
+            task(nets[k], data)
+            if turn >= 2:  # after warming up
+                times[k].append(perf_counter() - start)
+    ratios = [a / b for a, b in zip(*times, strict=True)]
+    return {
+        "metatrain_ms": 1e3 * median(times[0]),
+        "ours_ms": 1e3 * median(times[1]),
+        "speedup": median(ratios),
+    }
+
+
+def speeds() -> dict[str, Any]:
+    torch.manual_seed(0)
+    nets = [Metatrain(SPECIES), ours(SPECIES)]
+    systems = {f"drop of water, {DROP} atoms": drop(), "liquid water, 192 atoms": water([0])[0]}
+    found: dict[str, Any] = {
+        "parameters": {
+            name: sum(p.numel() for p in net.parameters())
+            for name, net in zip(("metatrain", "ours"), nets, strict=True)
+        }
+    }
+    for name, data in progress(list(systems.items()), "speed"):
+        data = single(nets[1].prepare(data))
+        rows = {task: compared(call, nets, data) for task, call in TASKS.items()}
+        found[name] = {"edges": data.num_edges, "tasks": rows}
+    return found
+
+
+def batches() -> dict[str, Data]:
+    """What is evaluated together: one kind of structure, and very different ones."""
+    solvents = molecules("botnet/dataset_acac/train_300K.xyz.gz", 32)
+    mixed = [*solvents, *methane()[:32], *molecules("tensoap/water_dimer_1000.xyz.gz", 32), drop()]
+    return {
+        "32 random methane": Batch.from_data_list(methane()[:32]),
+        "32 acetylacetone": Batch.from_data_list(solvents),
+        f"drop of water, {DROP} atoms": drop(),
+        "liquid water, 192 atoms": water([0])[0],
+        "all molecules and the drop": Batch.from_data_list(mixed),
+    }
+
+
+def paddings() -> dict[str, dict[str, float]]:
+    """Part of the rows without a token: in our blocks, and if all were padded to the largest."""
+    net, found = ours(SPECIES), {}
+    for name, data in batches().items():
+        data = net.prepare(data)
+        where = buckets(data.edge_index[1], len(data.pos))
+        tokens = len(data.pos) + data.num_edges
+        widest = max(width for _, width in where.shapes)
+        found[name] = {
+            "tokens": tokens,
+            "blocks": len(where.shapes),
+            "ours": where.padding,
+            "padded": 1 - tokens / (len(data.pos) * widest),
+        }
+    return found
+
+
+def main() -> None:
+    torch.set_num_threads(THREADS)
+    padding = paddings()
+    speed = speeds()
+    rows = []
+    for name, row in padding.items():
+        parts = [f"{row['ours']:.1%}", f"{row['padded']:.1%}"]
+        rows.append([name, str(row["tokens"]), str(row["blocks"]), *parts])
+    print(markdown(["", "tokens", "blocks", "padding", "padded to the largest"], rows))
+    rows = []
+    for name, found in speed.items():
+        if name == "parameters":
+            continue
+        for task, row in found["tasks"].items():
+            times = [f"{row['metatrain_ms']:.0f}", f"{row['ours_ms']:.0f}"]
+            rows.append([name, task, *times, f"{row['speedup']:.2f}"])
+    print(markdown(["", "", "metatrain (ms)", "ours (ms)", "speedup"], rows))
+    print(write_result("pet_speed", {"threads": THREADS, "padding": padding, "speed": speed}))
+
+
+if __name__ == "__main__":
+    main()

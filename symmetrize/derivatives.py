@@ -1,0 +1,125 @@
+"""Forces, virial and stress: derivatives of an energy by positions and strain.
+
+A strain e deforms space, positions and cells alike: rows become x + x e. It is symmetric, as an
+antisymmetric one is a rotation, which changes no energy that is invariant. With the volume V,
+
+    forces = -dE/dx,    virial = -dE/de,    stress = dE/de / V = -virial / V,
+
+so that stress is positive under tension, as in ase, and the pressure is minus a third of its trace.
+
+Source: Knuth et al., Comput. Phys. Commun. 190, 33 (2015), for stress as a derivative by strain.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from symmetrize import batches
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+class Derivatives(NamedTuple):
+    """An energy and its derivatives.
+
+    Attributes:
+        energy: as the model returns it.
+        forces: (P, 3), -dE/dx, in units of energy by length.
+        virial: (B, 3, 3), -dE/de, symmetric, in units of energy; of a molecule, too.
+        stress: (B, 3, 3), -virial / V, in units of energy by volume, or None without a cell; nan
+            for a structure that is not periodic in three directions and so has no volume.
+    """
+
+    energy: Tensor
+    forces: Float[Tensor, "points 3"]
+    virial: Float[Tensor, "structures 3 3"]
+    stress: Float[Tensor, "structures 3 3"] | None
+
+
+def forces_and_stress(
+    model: Callable[[Any], Any],
+    data: Data,
+    energy: str = "energy",
+    create_graph: bool = False,
+) -> Derivatives:
+    """Forces and stress of any model that returns energies, symmetrized or not.
+
+    Exact derivatives of what the model returns, those of its frames included: of a symmetrized
+    energy they are exactly equivariant, and conserve energy, momentum and angular momentum.
+
+    Args:
+        model: any callable from data to energies, or to a mapping that holds them. It must find its
+            geometry from ``pos`` and ``cell``: stored edge vectors are not strained.
+        data: one structure or several, as for ``Symmetrizer``; it is not changed.
+        energy: name of the energies in the mapping; rows of points count for their structure.
+        create_graph: whether results can be differentiated in turn, as in a loss on forces.
+
+    Returns:
+        all in the dtype of ``pos``, but the energy; zeros for an energy that does not depend on
+        where points are.
+
+    Raises:
+        ValueError: if there is no such energy, or not one number for each structure or point.
+
+    >>> from torch_geometric.data import Data
+    >>> spring = lambda data: (data.pos[1] - data.pos[0]).norm().sub(1).square()[None] / 2
+    >>> stretched = Data(pos=torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 3.0]]))
+    >>> forces_and_stress(spring, stretched).forces[:, 2].tolist()
+    [2.0, -2.0]
+    """
+    layout = batches.layout(data)
+    with torch.enable_grad():
+        pos = data.pos if data.pos.requires_grad else data.pos.detach().requires_grad_()
+        strain = torch.zeros(layout.size, 3, 3, dtype=pos.dtype, device=pos.device)
+        strain.requires_grad_()
+        symmetric = (strain + strain.mT) / 2
+        strained = copy.copy(data)
+        strained.pos = pos + torch.einsum("pi,pij->pj", pos, symmetric[layout.batch])
+        cell = data.get("cell")
+        if cell is not None:
+            rows = cell.reshape(layout.size, 3, 3)
+            strained.cell = (rows + rows @ symmetric.to(cell.dtype)).reshape(cell.shape)
+
+        values = _energies(model(strained), energy)
+        if values.numel() not in (layout.size, len(layout.batch)):
+            raise ValueError(
+                f"the energy has shape {tuple(values.shape)} but must have one number for each of "
+                f"{layout.size} structures, or for each of {len(layout.batch)} points"
+            )
+        slopes: tuple[Tensor, ...] = (torch.zeros_like(pos), torch.zeros_like(strain))
+        if values.requires_grad:
+            slopes = torch.autograd.grad(
+                values.sum(), (pos, strain), create_graph=create_graph, materialize_grads=True
+            )
+    forces, virial = -slopes[0], -slopes[1]
+    return Derivatives(values, forces, virial, _stress(data, virial))
+
+
+def _energies(returned: Any, name: str) -> Tensor:
+    if not isinstance(returned, Mapping):
+        return returned
+    if name not in returned:
+        raise ValueError(
+            f"the model returns {sorted(returned)} but no {name!r}: name its energy, as in "
+            f"energy={next(iter(returned), 'energy')!r}"
+        )
+    return returned[name]
+
+
+def _stress(data: Data, virial: Tensor) -> Tensor | None:
+    if data.get("cell") is None:
+        return None
+    volume = torch.linalg.det(data.cell.reshape(-1, 3, 3)).abs().to(virial.dtype)
+    periodic = volume > 0
+    if data.get("pbc") is not None:
+        periodic = periodic & data.pbc.reshape(-1, 3).bool().all(-1)
+    # a volume of 0 would send nan through the gradients of the other structures
+    safe = torch.where(periodic, volume, 1.0)[:, None, None]
+    return torch.where(periodic[:, None, None], -virial / safe, torch.nan)

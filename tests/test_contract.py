@@ -1,0 +1,143 @@
+"""Contracts: what is claimed is read, refused where it cannot be, and combined honestly."""
+
+import math
+from dataclasses import replace
+
+import jaxtyping
+import pytest
+import torch
+from torch import nn
+from torch_geometric.data import Data
+
+from symmetrize import (
+    Contract,
+    FrameAveraging,
+    HierarchicalFrames,
+    PairFrames,
+    QuadratureFrames,
+    RandomFrames,
+    Symmetrizer,
+    neighbor_list,
+    per_point,
+)
+
+
+class Declared(nn.Module):
+    """A network that declares a contract; it sums the coordinates of sources over its edges."""
+
+    def __init__(self, **claims):
+        super().__init__()
+        self.contract = Contract({"a": "0e"}, group=None, **claims)
+
+    def forward(self, data):
+        rows = torch.exp(data.pos).sum(-1, keepdim=True)
+        return {"a": rows.new_zeros(data.num_graphs, 1).index_add(0, data.batch, rows)}
+
+
+def test_outputs_are_read_once_and_by_name():
+    contract = Contract({"energy": "0e", "forces": per_point("1o")}, inputs={"field": "1o"})
+    assert list(contract.outputs) == ["energy", "forces"]
+    assert contract.outputs["forces"].per_point
+    assert contract.outputs["forces"].representation.dim == 3
+    assert contract.inputs["field"].dim == 3
+    assert replace(contract, smoothness=2).outputs == contract.outputs
+    assert Contract("ij=ji").outputs["output"].representation.value_shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("claims", "locality", "sight"),
+    [
+        ({}, "global", None),
+        ({"cutoff": 5.0}, "local", 5.0),
+        ({"cutoff": 5.0, "rounds": 3}, "message passing", 15.0),
+    ],
+    ids=str,
+)
+def test_how_far_a_point_sees(claims, locality, sight):
+    contract = Contract("0e", **claims)
+    assert contract.locality == locality
+    assert contract.receptive_field == sight
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ({"group": "SU(2)"}, "must be 'O"),
+        ({"smoothness": -1}, "number of continuous derivatives"),
+        ({"smoothness": 1.5}, "number of continuous derivatives"),
+        ({"smoothness": math.nan}, "number of continuous derivatives"),
+        ({"cutoff": 0.0}, "must be a positive length"),
+        ({"cutoff": math.inf}, "must be a positive length"),
+        ({"rounds": 0}, "at least 1"),
+    ],
+    ids=str,
+)
+def test_claims_that_make_no_sense_are_refused(claims, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+    with pytest.raises(ValueError, match=message):
+        Contract("0e", **claims)
+
+
+def test_a_network_with_a_contract_needs_nothing_else():
+    model = Symmetrizer(Declared(cutoff=4.0))
+    assert model.frames.cutoff == 4.0
+    assert list(model.declaration) == ["a"]
+    with pytest.raises(ValueError, match="declares no contract: say how its outputs turn"):
+        Symmetrizer(nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("frames", "of_net", "group", "smoothness"),
+    [
+        (None, math.inf, "O(3)", 5),
+        (None, 0, "O(3)", 0),
+        (None, None, "O(3)", None),
+        (HierarchicalFrames(azimuths=12), math.inf, "O(3)", 11),
+        (FrameAveraging(), math.inf, None, None),
+        (QuadratureFrames(3), math.inf, None, math.inf),
+        (RandomFrames(3), 1, None, 1),
+        (PairFrames(4.0), math.inf, "O(3)", None),
+        (PairFrames(4.0, auxiliary=lambda data: None), math.inf, "O(3)", math.inf),
+    ],
+    ids=str,
+)
+def test_the_wrapper_claims_no_more_than_its_parts(frames, of_net, group, smoothness):
+    contract = Symmetrizer(Declared(smoothness=of_net), frames=frames).contract
+    assert contract.group == group
+    assert contract.smoothness == smoothness
+
+
+def test_only_sums_over_centers_are_extensive():
+    for scope, reduce, extensive in (
+        ("structure", None, False), ("center", "sum", True), ("center", "mean", False),
+    ):  # fmt: skip
+        model = Symmetrizer(Declared(cutoff=2.0), scope=scope, reduce=reduce)
+        assert model.contract.extensive == extensive
+
+
+@pytest.mark.parametrize("scope", ["structure", "center"])
+def test_what_is_prepared_once_reaches_every_copy(scope):
+    calls = []
+
+    def prepare(data):
+        calls.append(data)
+        found = neighbor_list(data.pos, 1.5, data.batch)
+        data = data.clone()
+        data.edge_index = torch.stack([found.neighbor, found.center])
+        return data
+
+    def net(data):
+        source, target = data.edge_index
+        assert torch.equal(data.batch[source], data.batch[target])
+        # the very edges that a search in the copy finds
+        again = neighbor_list(data.pos, 1.5, data.batch)
+        pairs = torch.stack([again.neighbor, again.center])
+        order = [torch.argsort(p[0] * data.num_nodes + p[1]) for p in (data.edge_index, pairs)]
+        assert torch.equal(data.edge_index[:, order[0]], pairs[:, order[1]])
+        rows = torch.tanh(data.pos[source] - data.pos[target]).cumsum(-1)
+        return rows.new_zeros(data.num_graphs, 3).index_add(0, data.batch[source], rows)
+
+    positions = torch.rand(7, 3, generator=torch.Generator().manual_seed(0)).double() * 2
+    model = Symmetrizer(net, "1o", prepare=prepare, scope=scope, frames=HierarchicalFrames(2.0))
+    model(Data(pos=positions))
+    assert len(calls) == 1
