@@ -4,7 +4,7 @@
 # make test-deep   the slow tests, and the laws on many more examples
 # make check       format, lint, types, and every example in README, docs and docstrings
 # make format      repair format and lint where that can be done
-# make benchmarks  measure again every figure that the documentation quotes
+# make benchmarks  measure again what the documentation quotes, but for trained networks
 # make clean       forget .venv and every cache
 #
 # Each makes .venv first, from pinned versions, and is quick the second time.
@@ -25,7 +25,8 @@ endif
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 # Every benchmark answers one question and writes benchmarks/results/NAME.json.
-QUESTIONS := $(basename $(notdir $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))))
+# Those that train networks for an hour are left to be called by name.
+QUESTIONS := $(basename $(notdir $(filter-out benchmarks/_% benchmarks/train_%,$(wildcard benchmarks/*.py))))
 
 .PHONY: help demo figures test test-deep check format benchmarks clean
 .DEFAULT_GOAL := help
@@ -59,6 +60,7 @@ format: $(STAMP)
 benchmarks: $(STAMP)
 	@set -e; for name in $(QUESTIONS); do \
 		echo "benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; done
+	$(BIN)/python -m benchmarks._tables
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

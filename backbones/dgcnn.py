@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import EdgeConv
 
+from backbones.checkpoint import configured
 from backbones.classic import Readout, classifier_contract, layers, scaled
 from backbones.edges import Edges
 from backbones.graphs import knn_graph
@@ -37,6 +38,7 @@ from symmetrize import Outputs
 SLOPE = 0.2  # of the leaky ReLU
 
 
+@configured
 class DGCNN(LocalNetwork):
     """Smooth DGCNN: edge functions within a cutoff and a soft maximum over them, C-infinity.
 
@@ -101,6 +103,7 @@ class SmoothEdgeFunction(nn.Module):
         return soft_mean_over(messages, messages, edges.weights(), edges.target, len(points))
 
 
+@configured
 class ClassicDGCNN(nn.Module):
     """DGCNN as published for classification: its output jumps as points move.
 

@@ -36,7 +36,7 @@ class Edges:
     distances: Float[Tensor, "edges"]
     cutoff: float
 
-    def weights(self, scale: float = 1.0) -> Float[Tensor, "edges"]:
+    def weights(self, scale: int | float = 1.0) -> Float[Tensor, "edges"]:
         """1 for near neighbors, 0 from ``scale * cutoff`` on; C-infinity."""
         radius = scale * self.cutoff
         return cutoff_switch(self.distances, radius, FADE * radius)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import MLP, PointTransformerConv
 
+from backbones.checkpoint import configured
 from backbones.classic import Readout, classifier_contract, layers, scaled
 from backbones.edges import Edges
 from backbones.graphs import fps, knn, knn_graph
@@ -37,6 +38,7 @@ from symmetrize import Outputs
 RATIO = 0.25  # of points that each transition down keeps
 
 
+@configured
 class PointTransformer(LocalNetwork):
     """Smooth Point Transformer: vector attention within a cutoff, C-infinity.
 
@@ -100,6 +102,7 @@ class SmoothAttention(nn.Module):
         )
 
 
+@configured
 class ClassicPointTransformer(nn.Module):
     """Point Transformer as published for classification: its output jumps as points move.
 

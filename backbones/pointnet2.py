@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import PointNetConv
 
+from backbones.checkpoint import configured
 from backbones.classic import Readout, classifier_contract, layers, scaled
 from backbones.edges import Edges
 from backbones.graphs import fps, radius
@@ -32,6 +33,7 @@ RADII = (0.2, 0.4)
 NEIGHBORS = (32, 64)
 
 
+@configured
 class PointNetPlusPlus(LocalNetwork):
     """Smooth PointNet++: sums of messages over neighborhoods of several radii, C-infinity.
 
@@ -110,6 +112,7 @@ class SmoothAbstraction(nn.Module):
         return self.update(torch.cat(found, 1))
 
 
+@configured
 class ClassicPointNetPlusPlus(nn.Module):
     """PointNet++ with single-scale grouping, as published for classification.
 
@@ -138,7 +141,7 @@ class ClassicPointNetPlusPlus(nn.Module):
     def __init__(
         self,
         outputs: Outputs,
-        radii: tuple[int | float, int | float] = RADII,
+        radii: Sequence[int | float] = RADII,
         width: int | float = 1.0,
         dropout: float = 0.5,
         species: int = 0,

@@ -17,3 +17,8 @@ def write_result(name: str, payload: dict[str, Any]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(provenance(command) | payload, indent=2) + "\n")
     return path
+
+
+def read_result(name: str) -> dict[str, Any]:
+    """What ``write_result`` stored."""
+    return json.loads((RESULTS / f"{name}.json").read_text())

@@ -22,7 +22,7 @@ from torch_geometric.data import Batch, Data
 
 import backbones
 from benchmarks._data import acetylacetone, furniture
-from benchmarks._record import write_result
+from benchmarks._record import read_result, write_result
 from benchmarks.frames import markdown, progress
 from symmetrize import Symmetrizer
 
@@ -107,10 +107,10 @@ def measured(entry: Entry) -> dict[str, Any]:
     }
 
 
-def table(rows: dict[str, dict[str, Any]]) -> str:
-    """The rows as the documentation shows them."""
+def table(key: str) -> str:
+    """The stored "networks"."""
     lines = []
-    for name, row in rows.items():
+    for name, row in read_result("backbones")[key].items():
         order = row["smoothness"]
         smooth = "none" if order is None else "C∞" if order == math.inf else f"C{order}"
         sight = "whole cloud" if row["cutoff"] is None else f"{row['rounds']} x {row['cutoff']:g}"
@@ -127,8 +127,8 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 def main() -> None:
     torch.set_num_threads(1)
     rows = {name: measured(ENTRIES[name]) for name in progress(list(ENTRIES), "networks")}
-    print(table(rows))
-    print(write_result("backbones", {"networks": rows}))
+    path = write_result("backbones", {"networks": rows})
+    print(table("networks"), path, sep="\n\n")
 
 
 if __name__ == "__main__":

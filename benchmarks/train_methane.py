@@ -34,11 +34,15 @@ from torch_geometric.data import Batch, Data
 from backbones.checkpoint import load, save
 from backbones.pet import PET
 from benchmarks._data import data_folder
-from benchmarks._record import write_result
+from benchmarks._record import RESULTS, read_result, write_result
+from benchmarks.frames import markdown
 from symmetrize import HierarchicalFrames, Symmetrizer
 from symmetrize.frames.random import random_rotations
 
-PUBLISHED = 330.0  # meV, at 1,000 structures
+# Energy RMSE of the published PET in meV by the number of its training structures, read off a plot
+PUBLISHED = {1000: 330.0, 3000: 155.0, 10000: 68.0}
+FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "methane.png"
+METRICS = ("energy_rmse", "energy_mae", "force_rmse", "force_mae")
 SETTINGS: dict[str, Any] = {
     "species": [1, 6],
     # all distances are below 6 Å: every atom sees all others, as in the paper
@@ -227,6 +231,54 @@ class Run:
         }
 
 
+def runs_stored() -> list[dict[str, Any]]:
+    """All stored results, by the number of structures."""
+    names = [path.stem for path in RESULTS.glob("train_methane_*.json")]
+    return sorted(map(read_result, names), key=lambda run: run["structures"])
+
+
+def table(key: str) -> str:
+    """Errors on one part of the data, "test" or "val"."""
+    rows = []
+    for run in runs_stored():
+        for kind in ("bare", "symmetrized"):
+            found = [f"{run[kind][key][name]:.0f}" for name in METRICS]
+            rows.append([f"{run['structures']} structures, {kind}", *found])
+    rows.append(["published PET, 1,000 structures", str(round(PUBLISHED[1000])), "", "", ""])
+    names = ["energy RMSE (meV)", "energy MAE", "force RMSE (meV/Å)", "force MAE"]
+    return markdown(["", *names], rows)
+
+
+def draw() -> None:
+    """Errors while training, and by the number of structures, from all stored results."""
+    import matplotlib.pyplot as plt
+
+    runs = runs_stored()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for k, run in enumerate(runs):
+        curve = run["curve"]
+        shade = plt.get_cmap("viridis")(0.85 - 0.75 * k / max(1, len(runs) - 1))
+        rmse = [row["energy_rmse"] for row in curve]
+        label = f"{run['structures']} structures"
+        left.plot([row["epoch"] for row in curve], rmse, color=shade, label=label)
+    left.set(xlabel="epoch", ylabel="energy RMSE, validation (meV)", yscale="log")
+    left.legend(frameon=False)
+    sizes = [run["structures"] for run in runs]
+    for kind, marker in (("bare", "o"), ("symmetrized", "s")):
+        rmse = [run[kind]["test"]["energy_rmse"] for run in runs]
+        right.plot(
+            sizes, rmse, marker=marker, fillstyle="none", label=f"{kind}, energies and forces"
+        )
+    right.plot(list(PUBLISHED), list(PUBLISHED.values()), "k:", marker="x", label="published PET")
+    right.set(xlabel="training structures", ylabel="energy RMSE, test (meV)")
+    right.set(xscale="log", yscale="log")
+    right.legend(frameon=False)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, which="both", linewidth=0.5)
+    figure.savefig(FIGURE, dpi=150)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", required=True, help="for states and checkpoints")
@@ -237,7 +289,6 @@ def main() -> None:
     parser.add_argument("--decay", type=float, default=1e-4)
     parser.add_argument("--energy-weight", type=float, default=8.0)
     parser.add_argument("--every", type=int, default=10, help="epochs between looks")
-    parser.add_argument("--name", help="of the result")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -245,7 +296,8 @@ def main() -> None:
     run = Run(options)
     run.resume()
     run.train()
-    print(write_result(options.name or f"train_methane_{options.structures}", run.report()))
+    print(write_result(f"train_methane_{options.structures}", run.report()))
+    draw()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Exact and smooth rotational symmetry for any network on point clouds."""
 
 from symmetrize.contract import Contract
+from symmetrize.derivatives import Derivatives, forces_and_stress
 from symmetrize.frames import (
     Ensemble,
     FrameAveraging,
@@ -18,6 +19,7 @@ from symmetrize.vectors import safe_norm
 
 __all__ = [
     "Contract",
+    "Derivatives",
     "Ensemble",
     "FrameAveraging",
     "Frames",
@@ -29,6 +31,7 @@ __all__ = [
     "RandomFrames",
     "Symmetrizer",
     "cutoff_switch",
+    "forces_and_stress",
     "neighbor_list",
     "per_point",
     "safe_norm",

@@ -13,14 +13,28 @@ from backbones.checkpoint import load, save
 from symmetrize import Symmetrizer, per_point
 
 OUTPUTS = {"energy": "0e", "forces": per_point("1o"), "alpha": "ij=ji"}
+CLASSES = "3x0e"
 MADE = {
     "PET": lambda: backbones.PET(OUTPUTS, [1, 8], width=8, heads=2, cutoff=4),
+    "PointNet": lambda: backbones.PointNet(OUTPUTS, width=8),
+    "PointNetPlusPlus": lambda: backbones.PointNetPlusPlus(OUTPUTS, width=8, scales=[1]),
+    "DGCNN": lambda: backbones.DGCNN(OUTPUTS, width=8, features={"spin": "1e"}),
+    "PointTransformer": lambda: backbones.PointTransformer(OUTPUTS, 3.0, width=8),
+    "ClassicPointNet": lambda: backbones.ClassicPointNet(CLASSES, width=0.125, align=True),
+    "ClassicPointNetPlusPlus": lambda: backbones.ClassicPointNetPlusPlus(CLASSES, width=0.125),
+    "ClassicDGCNN": lambda: backbones.ClassicDGCNN(CLASSES, width=0.125),
+    "ClassicPointTransformer": lambda: backbones.ClassicPointTransformer(CLASSES, width=0.125),
 }
 
 
 def cloud() -> Batch:
     pos = torch.rand(6, 3, generator=torch.Generator().manual_seed(0)).double()
-    return Batch.from_data_list([Data(pos=pos, z=torch.tensor([8, 1, 1, 8, 1, 1]))])
+    data = Data(pos=pos, spin=pos.flip(0), z=torch.tensor([8, 1, 1, 8, 1, 1]))
+    return Batch.from_data_list([data])
+
+
+def test_every_network_is_tried():
+    assert sorted(MADE) == sorted(backbones.__all__)
 
 
 def values(found):
@@ -33,7 +47,7 @@ def test_a_network_comes_back_as_it_was(tmp_path, name, dtype):
     torch.manual_seed(0)
     net = MADE[name]().to(dtype).eval()
     data = cloud()
-    data.pos = data.pos.to(dtype)
+    data.pos, data.spin = data.pos.to(dtype), data.spin.to(dtype)
     save(net, tmp_path / "net")
     back = load(tmp_path / "net")
     assert type(back) is type(net)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks._tables import rendered
+
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```python[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -28,6 +30,16 @@ def run_blocks(text: str, name: str) -> int:
 def test_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_blocks(page.read_text(), str(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tables_are_the_stored_results(page):
+    assert rendered(page.read_text()) == page.read_text()
+
+
+def test_mutant_a_table_by_hand_is_seen():
+    page = "<!-- table: backbones networks -->\nby hand\n<!-- end of the table -->"
+    assert rendered(page) != page
 
 
 def test_readme_has_an_example():

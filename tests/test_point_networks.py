@@ -16,6 +16,7 @@ from torch_geometric.data import Batch, Data
 
 from backbones import (
     DGCNN,
+    PET,
     ClassicDGCNN,
     ClassicPointNet,
     ClassicPointNetPlusPlus,
@@ -35,11 +36,14 @@ from tests.test_smoothness import PATHS, SMOOTH, Path, moving_last, points, scan
 SMALL = {"width": 0.125}
 # two rounds that see as far as the environments of the shapes
 NEAR = {"width": 8, "cutoff": CUTOFF / 2}
+# as many species as the others know
+POINT_EDGE = {"species": range(100), "heads": 2, "cutoff_width": 1.0}
 NETWORKS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
     "PointNet": (PointNet, {"width": 16, "length": 0.5}),
     "PointNetPlusPlus": (PointNetPlusPlus, NEAR),
     "DGCNN": (DGCNN, NEAR),
     "PointTransformer": (PointTransformer, NEAR),
+    "PET": (PET, NEAR | POINT_EDGE),
     "ClassicPointNet": (ClassicPointNet, SMALL),
     "ClassicPointNet, aligned": (ClassicPointNet, SMALL | {"align": True}),
     # fewer neighbors than there are points, so that there is a choice to make
@@ -47,7 +51,7 @@ NETWORKS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
     "ClassicDGCNN": (ClassicDGCNN, SMALL | {"neighbors": 3}),
     "ClassicPointTransformer": (ClassicPointTransformer, SMALL | {"neighbors": 3}),
 }
-LOCAL = ["PointNetPlusPlus", "DGCNN", "PointTransformer"]
+LOCAL = ["PointNetPlusPlus", "DGCNN", "PointTransformer", "PET"]
 SMOOTH_NETWORKS = ["PointNet", *LOCAL]
 CLASSIC = [name for name in NETWORKS if name.startswith("Classic")]
 
@@ -55,13 +59,17 @@ networks = pytest.mark.parametrize("name", NETWORKS)
 smooth_networks = pytest.mark.parametrize("name", SMOOTH_NETWORKS)
 local_networks = pytest.mark.parametrize("name", LOCAL)
 classic_networks = pytest.mark.parametrize("name", CLASSIC)
-scopes = pytest.mark.parametrize(
-    ("name", "scope"),
-    [
-        *((name, "structure") for name in NETWORKS),
-        *((name, "center") for name in SMOOTH_NETWORKS),
-    ],
+SCOPES = [
+    *((name, "structure") for name in NETWORKS),
+    *((name, "center") for name in SMOOTH_NETWORKS),
+]
+scopes = pytest.mark.parametrize(("name", "scope"), SCOPES)
+# PET knows species and positions only, has cutoffs of its own, and tests of these (test_pet.py)
+with_features = pytest.mark.parametrize("name", [n for n in NETWORKS if n != "PET"])
+scopes_with_features = pytest.mark.parametrize(
+    ("name", "scope"), [pair for pair in SCOPES if pair[0] != "PET"]
 )
+of_one_frame = pytest.mark.parametrize("name", [n for n in LOCAL if n != "PET"])
 
 OUTPUTS = {"energy": "0e", "dipole": "1o", "tensor": "ij=ji"}
 
@@ -125,6 +133,7 @@ def assert_same(here: dict[str, Tensor], there: dict[str, Tensor]) -> None:
         ("PointNetPlusPlus", math.inf, "message passing", True, True),
         ("DGCNN", math.inf, "message passing", True, True),
         ("PointTransformer", math.inf, "message passing", True, True),
+        ("PET", math.inf, "message passing", True, True),
         ("ClassicPointNet", 0, "global", False, False),
         ("ClassicPointNet, aligned", 0, "global", False, False),
         ("ClassicPointNetPlusPlus", None, "global", False, False),
@@ -159,7 +168,7 @@ def test_classic_forms_refuse_outputs_of_points(name: str) -> None:
         made(name, {"energy": "0e", "forces": per_point("1o")})
 
 
-@networks
+@with_features
 def test_a_missing_feature_is_named(name: str) -> None:
     net = made(name, features={"normals": "1o"})
     with pytest.raises(ValueError, match="'normals' is missing"):
@@ -170,7 +179,7 @@ def test_a_missing_feature_is_named(name: str) -> None:
         net(data)
 
 
-@networks
+@with_features
 def test_species_matter_and_unknown_ones_are_named(name: str) -> None:
     net, data = made(name, species=10), cloud(5)
     other = Data(pos=data.pos, z=(data.z + 1) % 10)
@@ -255,7 +264,7 @@ def test_every_network_is_exact_when_symmetrized(name: str, scope: str) -> None:
         assert error <= bound, dtype
 
 
-@scopes
+@scopes_with_features
 def test_features_turn_with_the_cloud(name: str, scope: str) -> None:
     model = symmetrized(made(name, features={"normals": "1o"}), scope)
     generator = torch.Generator().manual_seed(2)
@@ -341,7 +350,7 @@ def test_the_choice_of_points_jumps(name: str) -> None:
         )
 
 
-@local_networks
+@of_one_frame
 def test_mutant_a_hard_cutoff_jumps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edges, "cutoff_switch", lambda r, cutoff, width: (r < cutoff).to(r.dtype))
     growth = scan_of(PATHS[CROSSING], made(name, "0e+1o").requires_grad_(False)).growth
@@ -351,7 +360,7 @@ def test_mutant_a_hard_cutoff_jumps(name: str, monkeypatch: pytest.MonkeyPatch) 
 MEETING = Path(*moving_last(points((0, 0, 0)), (0, 0, 0), (0.6, 0, 0.8)), -0.5, 0.5)
 
 
-@local_networks
+@of_one_frame
 def test_mutant_the_bare_distance_has_a_kink(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     net = made(name, "0e+1o", length=0.2).requires_grad_(False)
     assert_smooth_along(MEETING, net)
@@ -532,6 +541,8 @@ def test_edges_are_searched_once_and_may_be_given(
     assert "edge_index" not in batch
     assert net.prepare(prepared) is prepared
     assert_same(net(batch), net(prepared))
+    together = Batch.from_data_list([net.prepare(crystal(1)), net.prepare(crystal(2))])
+    assert_same(net(batch), net(together))
     # longer edges do no harm
     longer = edges.with_edges(batch, 2 * net.cutoff)
     assert longer.edge_index.size(1) > 2 * prepared.edge_index.size(1)

@@ -76,4 +76,3 @@ def connect(
         return prepared
 
     return prepare
-

@@ -26,6 +26,7 @@ from backbones.edges import with_edges
 from backbones.pet.buckets import Buckets, buckets
 from backbones.pet.edges import Switch, edges_of, length_of, switched
 from backbones.pet.layers import Activation, Layer, Norm, Order
+from backbones.pet.rounds import Permuted, Readout, Round
 from backbones.structures import kinds_of, structures_of, sum_over
 from symmetrize import Contract, Outputs
 
@@ -122,7 +123,7 @@ class PET(nn.Module):
         self.wide = center_width != width
         self.first_message = nn.Embedding(len(species), width)
         self.rounds = nn.ModuleList(
-            _Round(
+            Round(
                 len(species), first, width,
                 nn.ModuleList(
                     Layer(width, center_width, heads, hidden, norm, activation, order)
@@ -135,7 +136,7 @@ class PET(nn.Module):
         self.readouts = nn.ModuleDict(
             {
                 name: nn.ModuleList(
-                    _Readout(width, center_width, output.representation.dim) for _ in range(rounds)
+                    Readout(width, center_width, output.representation.dim) for _ in range(rounds)
                 )
                 for name, output in self.contract.outputs.items()
             }
@@ -228,7 +229,7 @@ class PET(nn.Module):
         totals: dict[str, Tensor] = {}
         for k, turn in enumerate(self.rounds):
             tokens, centers = turn(geometry, row_kinds, message, kinds, log_cutoff, where)
-            message = 0.5 * (message + _Permuted.apply(tokens, back))
+            message = 0.5 * (message + Permuted.apply(tokens, back))
             for name, readouts in self.readouts.items():
                 read = readouts.get_submodule(str(k))(tokens, centers, cutoff, where)
                 totals[name] = totals[name] + read if name in totals else read
@@ -244,83 +245,3 @@ class PET(nn.Module):
                 f"{torch.nonzero(self.place >= 0)[:, 0].tolist()}: name all in `species`"
             )
         return kinds
-
-
-class _Round(nn.Module):
-    """Tokens from geometry, species and messages, and the transformer that mixes them."""
-
-    def __init__(
-        self, species: int, first: bool, width: int, layers: nn.ModuleList, center_width: int
-    ) -> None:
-        super().__init__()
-        self.center = nn.Embedding(species, center_width)
-        self.geometry = nn.Linear(4, width)
-        # in the first round the message is the embedded species
-        self.neighbor = None if first else nn.Embedding(species, width)
-        self.compress = nn.Sequential(
-            nn.Linear((2 if first else 3) * width, width), nn.SiLU(), nn.Linear(width, width)
-        )
-        self.layers = layers
-        self.wide = center_width != width
-
-    def forward(
-        self,
-        geometry: Float[Tensor, "rows 4"],
-        row_kinds: Int[Tensor, "rows"],
-        message: Float[Tensor, "rows width"],
-        kinds: Int[Tensor, "points"],
-        log_cutoff: Float[Tensor, "rows"],
-        where: Buckets,
-    ) -> tuple[Float[Tensor, "rows width"], Float[Tensor, "points center_width"]]:
-        """Tokens after the transformer, and centers."""
-        parts = [self.geometry(geometry)]
-        if self.neighbor is not None:
-            parts.append(self.neighbor(row_kinds))
-        tokens = self.compress(torch.cat([*parts, message], dim=1))
-        centers: Tensor | None = self.center(kinds)
-        if not self.wide:
-            tokens = tokens.index_copy(0, where.center, centers)
-            centers = None
-        for layer in self.layers:
-            tokens, centers = layer(tokens, centers, log_cutoff, where)
-        return tokens, tokens.index_select(0, where.center) if centers is None else centers
-
-
-class _Readout(nn.Module):
-    """One output of points, from their centers and from their edges times the cutoff function."""
-
-    def __init__(self, width: int, center_width: int, dim: int) -> None:
-        super().__init__()
-        self.center = nn.Sequential(
-            nn.Linear(center_width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
-        )
-        self.edge = nn.Sequential(
-            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
-        )
-        self.read_center = nn.Linear(width, dim)
-        self.read_edge = nn.Linear(width, dim)
-
-    def forward(
-        self,
-        tokens: Float[Tensor, "rows width"],
-        centers: Float[Tensor, "points center_width"],
-        cutoff: Float[Tensor, "rows"],
-        where: Buckets,
-    ) -> Float[Tensor, "points dim"]:
-        """One row for each point."""
-        edges = self.read_edge(self.edge(tokens)) * cutoff[:, None]
-        return self.read_center(self.center(centers)) + sum_over(edges, where.owner, len(centers))
-
-
-class _Permuted(torch.autograd.Function):
-    """Rows in the order of an involution; its derivative is itself, without sums over indices."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, involution: Tensor) -> Tensor:
-        ctx.save_for_backward(involution)
-        return rows.index_select(0, involution)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (involution,) = ctx.saved_tensors
-        return _Permuted.apply(gradient, involution), None

@@ -11,12 +11,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from backbones.checkpoint import configured
 from backbones.classic import Readout, classifier_contract, layers, scaled
 from backbones.inputs import PointInputs
 from backbones.structures import centered, max_over, structures_of
 from symmetrize import Outputs
 
 
+@configured
 class ClassicPointNet(nn.Module):
     """PointNet with ReLU and a maximum over points: continuous, with kinks.
 

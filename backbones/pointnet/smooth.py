@@ -19,12 +19,14 @@ import torch
 from torch import nn
 from torch_geometric.data import Data
 
+from backbones.checkpoint import configured
 from backbones.heads import Heads
 from backbones.inputs import PointInputs
 from backbones.structures import centered, number_over, structures_of, sum_over
 from symmetrize import Contract, Outputs
 
 
+@configured
 class PointNet(nn.Module):
     """A plain network on whole clouds that is C-infinity in the positions.
 
