@@ -34,6 +34,8 @@ def sum_over(
     """Sum of the rows of each structure, perhaps weighted; zero for an empty one."""
     if weights is not None:
         values = values * weights.reshape(-1, *(1,) * (values.ndim - 1))
+    if size == 1:  # as a sum over indices into one number, torch 2.13 cannot compile it
+        return values.sum(0, keepdim=True)
     return values.new_zeros(size, *values.shape[1:]).index_add(0, batch, values)
 
 

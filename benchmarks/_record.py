@@ -10,9 +10,13 @@ from symmetrize.provenance import provenance
 RESULTS = Path(__file__).parent / "results"
 
 
-def write_result(name: str, payload: dict[str, Any]) -> Path:
-    """Write ``results/<name>.json``: date, command, machine and versions, then ``payload``."""
-    command = " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
+def write_result(name: str, payload: dict[str, Any], command: str | None = None) -> Path:
+    """Write ``results/<name>.json``: date, command, machine and versions, then ``payload``.
+
+    The command is the one that runs ``benchmarks.<name>`` with the present arguments, unless given.
+    """
+    if command is None:
+        command = " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(provenance(command) | payload, indent=2) + "\n")

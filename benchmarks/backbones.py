@@ -48,8 +48,24 @@ class Entry:
     shapes: bool = False
 
 
+def metatrain_pet() -> nn.Module:
+    """PET with metatrain's defaults and random weights, as the adapter for metatomic wraps it."""
+    from backbones.adapters.metatomic import from_metatomic  # before metatrain
+
+    from metatrain.pet import PET  # isort: skip
+    from metatrain.utils.architectures import get_default_hypers  # isort: skip
+    from metatrain.utils.data import DatasetInfo  # isort: skip
+    from metatrain.utils.data.target_info import get_energy_target_info  # isort: skip
+
+    unit = {"quantity": "energy", "unit": "eV", "description": ""}
+    targets = {"energy": get_energy_target_info("energy", unit)}
+    info = DatasetInfo("angstrom", atomic_types=SPECIES, targets=targets)
+    return from_metatomic(PET(get_default_hypers("pet")["model"], info))
+
+
 ENTRIES = {
     "PET": Entry(lambda: backbones.PET(OUTPUTS, SPECIES), "2305.19302"),
+    "metatrain's PET": Entry(metatrain_pet, "2305.19302"),
     "PointNet": Entry(lambda: backbones.PointNet(OUTPUTS), "1612.00593"),
     "PointNetPlusPlus": Entry(lambda: backbones.PointNetPlusPlus(OUTPUTS), "1706.02413"),
     "DGCNN": Entry(lambda: backbones.DGCNN(OUTPUTS), "1801.07829"),
@@ -116,10 +132,9 @@ def table(key: str) -> str:
         sight = "whole cloud" if row["cutoff"] is None else f"{row['rounds']} x {row['cutoff']:g}"
         scope = "center" if row["locality"] == "local" else "structure"
         times = [f"{row['bare_ms']:.2f}", f"{row['symmetrized_ms']:.2f}"]
-        lines.append(
-            [f"`{name}`", row["source"], smooth, sight, scope, f"{row['parameters']:,}",
-             f"{row['evaluations']:.1f}", *times]
-        )  # fmt: skip
+        title = name if " " in name else f"`{name}`"
+        size, frames = f"{row['parameters']:,}", f"{row['evaluations']:.1f}"
+        lines.append([title, row["source"], smooth, sight, scope, size, frames, *times])
     header = ["network", "source", "smoothness", "receptive field", "scope", "parameters"]
     return markdown([*header, "frames", "bare (ms)", "symmetrized (ms)"], lines)
 

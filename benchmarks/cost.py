@@ -11,7 +11,6 @@ minutes).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 from time import perf_counter
 from typing import Any, Literal
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import to_dense_batch
 
-from backbones import PointNet
+from backbones import ClassicPointNet, PointNet
 from benchmarks._data import acetylacetone, furniture, water
 from benchmarks._record import write_result
 from benchmarks.frames import CUTOFF, markdown, progress
@@ -32,23 +31,6 @@ ROUNDS = 7
 THREADS = 1
 SPECIES = 100
 SHOWN = ("whole", "network", "wrapper", "frames", "turning", "averaging")
-
-
-class ClassicPointNet(nn.Module):
-    """PointNet for classification with its widths of 2017, without T-Nets and batch normalization.
-
-    Source: Qi, Su, Mo and Guibas, arXiv 1612.00593.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.points = _layers(3, 64, 64, 64, 128, 1024)
-        self.cloud = _layers(1024, 512, 256, 9)
-
-    def forward(self, data: Data) -> Tensor:
-        """(structures, 9)."""
-        dense, present = to_dense_batch(self.points(data.pos), data.batch)
-        return self.cloud(dense.masked_fill(~present[..., None], -torch.inf).amax(1))
 
 
 class AttentionNet(nn.Module):
@@ -73,13 +55,6 @@ class AttentionNet(nn.Module):
         weights, _ = to_dense_batch(data.envelope, data.batch)
         mixed = self.encoder(dense, src_key_padding_mask=~present)
         return self.read((weights[..., None] * mixed).sum(1))
-
-
-def _layers(*widths: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for inner, outer in pairwise(widths):
-        layers += [nn.Linear(inner, outer), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
 
 
 @dataclass(frozen=True)
@@ -113,7 +88,7 @@ def cases() -> dict[str, Case]:
     attention = AttentionNet()
     return {
         "classic PointNet, 32 objects of 1024 points": Case(
-            ClassicPointNet(), irreps, "structure", furniture()[::11][:32]
+            ClassicPointNet(irreps), irreps, "structure", furniture()[::11][:32]
         ),
         "backbones.PointNet, 64 acetylacetone": Case(molecular, named, "structure", acac),
         "backbones.PointNet, 1 acetylacetone": Case(molecular, named, "structure", acac[:1]),

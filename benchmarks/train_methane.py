@@ -12,8 +12,8 @@ large errors of forces.
 Training goes on from where it was interrupted. The best network by validation is kept as a
 checkpoint (safetensors and JSON) in the folder.
 
-Run: python -m benchmarks.train_methane --folder FOLDER [--structures 800] [--epochs 300], with
-SYMMETRIZE_DATA the folder of the data sets. The default takes about 40 minutes on one core.
+Run: python -m benchmarks.train_methane [--structures 800] [--epochs 300] [--folder FOLDER], with
+SYMMETRIZE_DATA the folder of the data sets.  The default takes about 40 minutes on one core.
 
 Source of the data and the published figure: Pozdnyakov and Ceriotti, arXiv 2305.19302.
 """
@@ -21,6 +21,7 @@ Source of the data and the published figure: Pozdnyakov and Ceriotti, arXiv 2305
 import argparse
 import copy
 import math
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ class Run:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.folder = Path(options.folder)
+        self.folder = Path(options.folder) / str(options.structures)
         self.data = {part: structures(part) for part in ("train", "val", "test")}
         self.data["train"] = self.data["train"][: options.structures]
         energies = torch.cat([data.energy for data in self.data["train"]])
@@ -219,7 +220,7 @@ class Run:
         model = Symmetrizer(net, frames=HierarchicalFrames(length_scale=1.0)).eval()
         return {
             "structures": len(self.data["train"]),
-            "settings": SETTINGS | vars(self.options),
+            "settings": SETTINGS | {k: v for k, v in vars(self.options).items() if k != "folder"},
             "parameters": sum(p.numel() for p in net.parameters()),
             "published_energy_rmse": PUBLISHED,
             "seconds": self.seconds,
@@ -281,7 +282,8 @@ def draw() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", required=True, help="for states and checkpoints")
+    folder = Path(tempfile.gettempdir()) / "symmetrize_methane"
+    parser.add_argument("--folder", default=folder, help="for states and checkpoints")
     parser.add_argument("--structures", type=int, default=800)
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--batch", type=int, default=16)
@@ -296,7 +298,8 @@ def main() -> None:
     run = Run(options)
     run.resume()
     run.train()
-    print(write_result(f"train_methane_{options.structures}", run.report()))
+    command = f"python -m benchmarks.train_methane --structures {options.structures}"
+    print(write_result(f"train_methane_{options.structures}", run.report(), command))
     draw()
 
 

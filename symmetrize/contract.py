@@ -35,6 +35,8 @@ class Contract:
         cutoff: largest distance, in the unit of the positions, over which points see each other
             directly; None if every point sees all others.
         rounds: number of times that what is seen is passed on (message passing).
+        envelope: whether points count by their weight ``data.envelope`` where the data has one, so
+            that environments may end before the network stops seeing (scope "center").
         extensive: whether outputs of structures are sums over fragments out of sight of each other.
         periodic: whether ``cell`` and ``pbc`` are understood.
 
@@ -53,6 +55,7 @@ class Contract:
     smoothness: Order
     cutoff: float | None
     rounds: int
+    envelope: bool
     extensive: bool
     periodic: bool
 
@@ -64,6 +67,7 @@ class Contract:
         smoothness: Order = math.inf,
         cutoff: int | float | None = None,
         rounds: int = 1,
+        envelope: bool = False,
         extensive: bool = False,
         periodic: bool = False,
     ) -> None:
@@ -92,6 +96,7 @@ class Contract:
             "smoothness": smoothness,
             "cutoff": None if cutoff is None else float(cutoff),
             "rounds": rounds,
+            "envelope": envelope,
             "extensive": extensive,
             "periodic": periodic,
         }

@@ -193,15 +193,19 @@ class Symmetrizer(nn.Module):
     def contract(self) -> Contract:
         """What the symmetrized network claims: the group, and no more smoothness than its parts.
 
-        Nothing is claimed of the smoothness of a network without a contract.
+        Nothing is claimed of the smoothness of a network without a contract, nor, with scope
+        "center", of one that sees points at the end of their environment: there they come and go.
         """
         declared = contract_of(self.net)
+        order = None if declared is None else declared.smoothness
+        if declared is not None and self.scope == "center":
+            order = order if declared.envelope or declared.cutoff is not None else None
         frames = self.frames.smoothness(self.declaration.degree)
         return Contract(
             outputs=self.declaration,
             inputs={n: spec for n, spec in self.inputs.items() if n not in ("pos", "cell")},
             group=self.group if self.frames.is_exact else None,
-            smoothness=lowest(declared.smoothness if declared else None, frames),
+            smoothness=lowest(order, frames),
             cutoff=self.frames.cutoff if self.scope == "center" else None,
             extensive=self.scope == "center" and self.reduce == "sum",
             periodic=declared is not None and declared.periodic,

@@ -107,6 +107,16 @@ def test_the_wrapper_claims_no_more_than_its_parts(frames, of_net, group, smooth
     assert contract.smoothness == smoothness
 
 
+@pytest.mark.parametrize(
+    ("claims", "smoothness"),
+    [({}, None), ({"cutoff": 3.0}, 5), ({"envelope": True}, 5)],
+    ids=["sees all", "cutoff", "envelope"],
+)
+def test_environments_end_smoothly_only_for_those_who_do_not_see_it(claims, smoothness):
+    model = Symmetrizer(Declared(**claims), scope="center", frames=HierarchicalFrames(3.0))
+    assert model.contract.smoothness == smoothness
+
+
 def test_only_sums_over_centers_are_extensive():
     for scope, reduce, extensive in (
         ("structure", None, False), ("center", "sum", True), ("center", "mean", False),

@@ -60,7 +60,7 @@ class PointNet(nn.Module):
         features: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
-        self.contract = Contract(outputs, inputs=features, group=None)
+        self.contract = Contract(outputs, inputs=features, group=None, envelope=True)
         self.length = length
         self.inputs = PointInputs(self.contract, species, width)
         self.position = nn.Linear(3, width)
