@@ -57,14 +57,20 @@ class Baseline(nn.Module):
         """
         output = self.outputs[name]
         representation = output.representation
-        rows = targets.double().reshape(len(targets), representation.dim)
+        number = len(kinds) if output.per_point else int(batch.max()) + 1 if len(batch) else 0
+        if targets.numel() != number * representation.dim or not bool(targets.isfinite().all()):
+            raise ValueError(
+                f"the target {name!r} of shape {tuple(targets.shape)} must hold {number} finite "
+                f"values of {representation}: one for each "
+                f"{'point' if output.per_point else 'structure'}"
+            )
+        rows = targets.double().reshape(number, representation.dim)
         one_hot = nn.functional.one_hot(kinds, len(getattr(self, f"{name}_weight"))).double()
-        composition = one_hot if output.per_point else sum_over(one_hot, batch, len(targets))
+        composition = one_hot if output.per_point else sum_over(one_hot, batch, number)
         invariant = representation.project_invariant(rows)
         # compositions may be linearly dependent: the driver must be one that expects it
         weight = torch.linalg.lstsq(composition, invariant, rcond=RCOND, driver="gelsd").solution
-        number = composition.sum(1).clamp(min=1)
-        left = (rows - composition @ weight) / number[:, None]
+        left = (rows - composition @ weight) / composition.sum(1).clamp(min=1)[:, None]
         scale = left.square().mean().sqrt()
         # rounding is no unit to measure in
         rounding = RCOND * rows.square().mean().sqrt()

@@ -7,6 +7,7 @@ network and the arguments that it was made with. Only networks of this package c
 import functools
 import inspect
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,8 +34,8 @@ def configured(network: Network) -> Network:
         bound = signature.bind(self, *given, **named)
         bound.apply_defaults()
         make(self, *given, **named)
-        arguments = dict(list(bound.arguments.items())[1:])
-        arguments["outputs"] = outputs_to_json(arguments["outputs"])
+        arguments = {name: _plain(value) for name, value in list(bound.arguments.items())[1:]}
+        arguments["outputs"] = outputs_to_json(bound.arguments["outputs"])
         object.__setattr__(self, "configuration", arguments)
 
     network.__init__ = remembering  # type: ignore[method-assign]
@@ -79,13 +80,18 @@ def load(folder: str | Path) -> nn.Module:
 
     folder = Path(folder)
     described = json.loads((folder / CONFIGURATION).read_text())
-    if described.get("format") != FORMAT:
+    if not isinstance(described, dict) or not {"format", "network", "arguments"} <= set(described):
         raise ValueError(
-            f"{folder} has format {described.get('format')} but this version reads {FORMAT}: "
+            f"{folder / CONFIGURATION} must hold an object with `format`, `network` and "
+            "`arguments`, as `save` writes it"
+        )
+    if described["format"] != FORMAT:
+        raise ValueError(
+            f"{folder} has format {described['format']} but this version reads {FORMAT}: "
             f"install symmetrize {described.get('symmetrize')} or newer"
         )
     networks = _networks()
-    if described["network"] not in networks:
+    if str(described["network"]) not in networks:
         raise ValueError(
             f"{folder} holds a {described['network']!r} but must hold one of {sorted(networks)}"
         )
@@ -115,6 +121,19 @@ def outputs_from_json(plain: Any) -> Outputs:
     if "turns" in plain and not isinstance(plain["turns"], dict):
         return per_point(plain["turns"]) if plain["per_point"] else plain["turns"]
     return {name: outputs_from_json(one) for name, one in plain.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON knows it: numpy and torch numbers as Python's, sequences as lists."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, Sequence):
+        return [_plain(one) for one in value]
+    return str(value)
 
 
 def _networks() -> dict[str, type[nn.Module]]:

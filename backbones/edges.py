@@ -49,11 +49,13 @@ class Edges:
         return torch.cat([scaled, rounded], 1)
 
 
-def with_edges(data: Data, cutoff: float) -> Data:
-    """A shallow copy with ``edge_index`` and, of periodic structures, integers ``edge_shift``.
+def with_edges(data: Data, cutoff: int | float, rounds: int = 2) -> Data:
+    """A shallow copy with ``edge_index`` and, where there is a cell, integers ``edge_shift``.
 
-    Data that has edges is returned as it is: all pairs closer than the cutoff must be among them,
-    longer ones do no harm.
+    All pairs closer than the cutoff, which stands beside them as ``edge_cutoff``. Data with edges
+    of at least that cutoff is returned as it is. Edges without ``edge_cutoff`` are something else,
+    such as bonds: they are left out, with all other attributes of edges. Of environments
+    (``is_center``) only edges of the center are kept if there is one round of messages.
 
     Raises:
         ValueError: if edges of periodic structures come without ``edge_shift``.
@@ -61,23 +63,33 @@ def with_edges(data: Data, cutoff: float) -> Data:
     batch, size = structures_of(data)
     cell, pbc = periods_of(data, size)
     periodic = pbc is not None and bool(pbc.any())
-    if data.edge_index is not None:
+    known = data.get("edge_cutoff")
+    if known is not None and data.edge_index is not None:
         if periodic and data.get("edge_shift") is None:
             raise ValueError(
                 f"`edge_index` has {data.edge_index.size(1)} edges of periodic structures but no "
                 "`edge_shift` says which images they lead to: add integers (edges, 3), or leave "
                 "`edge_index` out and it is found here"
             )
-        return data
+        # in single precision a number may be less than itself
+        if len(known) and float(known.min()) >= (1 - 1e-6) * cutoff:
+            return data
     positions = data.pos.detach()
     if periodic:
         found = neighbor_list(positions, cutoff, batch, cell, pbc)
     else:
         found = neighbor_list(positions, cutoff, batch)
     prepared = copy.copy(data)
-    prepared.edge_index = torch.stack([found.neighbor, found.center])
-    if periodic:
-        prepared.edge_shift = found.shift
+    for name in list(prepared.keys()):
+        if name.startswith("edge_"):
+            del prepared[name]
+    kept = torch.ones_like(found.center, dtype=torch.bool)
+    if rounds == 1 and data.get("is_center") is not None:
+        kept = data.is_center[found.center] | data.is_center[found.neighbor]
+    prepared.edge_index = torch.stack([found.neighbor[kept], found.center[kept]])
+    if cell is not None:
+        prepared.edge_shift = found.shift[kept]
+    prepared.edge_cutoff = torch.full((size, 1), float(cutoff), dtype=positions.dtype)
     return prepared
 
 

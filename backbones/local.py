@@ -70,7 +70,7 @@ class LocalNetwork(nn.Module):
 
     def prepare(self, data: Data) -> Data:
         """A shallow copy with the edges, unless the data has them: see ``with_edges``."""
-        return with_edges(data, self.cutoff)
+        return with_edges(data, self.cutoff, self.contract.rounds)
 
     def forward(self, data: Data) -> Any:
         """The declared outputs; of an environment (``data.is_center``) its center's alone."""

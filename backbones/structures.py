@@ -19,10 +19,20 @@ def structures_of(data: Data) -> tuple[Int[Tensor, "points"], int]:
 
 
 def kinds_of(data: Data) -> Int[Tensor, "points"]:
-    """The species ``z`` of each point; 0 for all where there is none."""
-    if data.get("z") is None:
+    """The species ``z`` of each point; 0 for all where there is none.
+
+    Raises:
+        ValueError: if ``z`` is not one integer for each point.
+    """
+    kinds = data.get("z")
+    if kinds is None:
         return torch.zeros(len(data.pos), dtype=torch.long, device=data.pos.device)
-    return data.z
+    if kinds.shape != data.pos.shape[:1] or kinds.is_floating_point():
+        raise ValueError(
+            f"`z` is {kinds.dtype} of shape {tuple(kinds.shape)} but must be one integer for each "
+            f"of {len(data.pos)} points: the species, such as the atomic number"
+        )
+    return kinds.long()
 
 
 def sum_over(

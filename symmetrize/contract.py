@@ -40,7 +40,9 @@ class Contract:
         extensive: whether outputs of structures are sums over fragments out of sight of each other.
         periodic: whether ``cell`` and ``pbc`` are understood.
 
-    Permutation and translation need no mention: every model on point clouds claims both.
+    Permutation and translation need no mention: every model on point clouds claims both. Networks
+    that choose some of several points at equal distance (nearest neighbors, sampled points) meet
+    permutations but for such ties.
 
     >>> contract = Contract({"energy": "0e", "dipole": "1o"}, cutoff=5.0, rounds=2)
     >>> contract.receptive_field

@@ -74,6 +74,11 @@ def forces_and_stress(
     >>> forces_and_stress(spring, stretched).forces[:, 2].tolist()
     [2.0, -2.0]
     """
+    if torch.is_inference_mode_enabled():
+        # tensors made in inference mode take part in no derivative: leave it, with copies
+        with torch.inference_mode(False):
+            copied = copy.copy(data).apply(torch.clone)
+            return forces_and_stress(model, copied, energy, create_graph)
     layout = batches.layout(data)
     with torch.enable_grad():
         pos = data.pos if data.pos.requires_grad else data.pos.detach().requires_grad_()

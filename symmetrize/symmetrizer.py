@@ -43,6 +43,11 @@ from symmetrize.segments import counts, segment_sum
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
+# Environments of centers reach this much further than the network sees. A center whose neighbors
+# are all about to leave its environment has no direction left, and the average passes into what the
+# network makes of the center alone: beyond its sight, that changes nothing.
+BEYOND = 1.3
+
 Scope = Literal["structure", "center"]
 Training = Literal["all", "sampled", "random"]
 Reduce = Literal["sum", "mean"]
@@ -63,7 +68,8 @@ class Symmetrizer(nn.Module):
             them take part in choosing frames where points leave a choice: give them in units in
             which 1 is large enough to matter. None for those in the network's contract, if any.
         frames: a family of frames; if None ``HierarchicalFrames``, with the cutoff of the network's
-            contract where it has one (for scope "center" its receptive field).
+            contract where it has one; for scope "center" 1.3 times its receptive field, as what it
+            sees near the end of an environment without other neighbors is lost.
         group: "O(3)", rotations and reflections, or "SO(3)", rotations only.
         scope: "structure" turns structures as a whole; "center" gives each point an environment
             and frames of its own, within the cutoff of the frames, and one row of output.
@@ -132,7 +138,7 @@ class Symmetrizer(nn.Module):
         if frames is None:
             frames = HierarchicalFrames(_natural_cutoff(declared, scope))
         self.frames = frames
-        self.prepare = getattr(net, "prepare", None) if prepare is None else prepare
+        self.given_prepare = prepare
         # a module only to have its parameters and its device follow those of the network
         self.auxiliary = self.frames.auxiliary
         self.group: Group = _one_of("group", group, get_args(Group))
@@ -169,6 +175,24 @@ class Symmetrizer(nn.Module):
                 f'`reduce` is {reduce!r} but scope "structure" already has one row for each '
                 'structure: use it with scope="center"'
             )
+
+    @property
+    def prepare(self) -> Callable[[Any], Any] | None:
+        """What is called once on the data before copies are made: as given, or the network's."""
+        if self.given_prepare is not None:
+            return self.given_prepare
+        return getattr(self.net, "prepare", None)
+
+    def extra_repr(self) -> str:
+        """What is declared, where the module is printed."""
+        outputs = {
+            name: f"per_point({output.representation})"
+            if output.per_point
+            else str(output.representation)
+            for name, output in self.declaration.items()
+        }
+        frames = type(self.frames).__name__
+        return f"outputs={outputs}, group={self.group!r}, scope={self.scope!r}, frames={frames}"
 
     def forward(self, data: Data) -> Any:
         """The symmetrized outputs, in the form in which the network returns them.
@@ -317,7 +341,9 @@ def _natural_cutoff(declared: Contract | None, scope: Scope) -> float | None:
     """The length that a network brings along: frames of centers must see as far as it does."""
     if declared is None:
         return None
-    return declared.receptive_field if scope == "center" else declared.cutoff
+    if scope == "structure" or declared.receptive_field is None:
+        return declared.cutoff
+    return BEYOND * declared.receptive_field
 
 
 def _one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:

@@ -7,6 +7,7 @@ orientation. Models that are invariant already are left as they are.
 
 import copy
 import itertools
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -223,6 +224,7 @@ def test_mutant_neighbors_chosen_by_rounding_are_seen(name, monkeypatch):
     example = LAYERS[name]
     tied = [CASES[name].points() for name in ("polygon", "polygon and center", "cube", "prism")]
     monkeypatch.setattr(ties, "NOISE_ULPS", 0.0)
+    monkeypatch.setattr(ties, "ORIGIN_ULPS", 0.0)
     assert law_error(example.wrapped(torch.float64), SPECS, tied) > 1e-6
 
 
@@ -613,3 +615,8 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_what_connects_can_be_pickled() -> None:
+    prepare = pickle.loads(pickle.dumps(connect(radius=2.0)))
+    assert prepare == connect(radius=2.0)

@@ -7,11 +7,12 @@ import jaxtyping
 import pytest
 import torch
 from torch import nn
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 from symmetrize import (
     Contract,
     FrameAveraging,
+    Frames,
     HierarchicalFrames,
     PairFrames,
     QuadratureFrames,
@@ -99,7 +100,7 @@ def test_a_network_with_a_contract_needs_nothing_else():
         (PairFrames(4.0), math.inf, "O(3)", None),
         (PairFrames(4.0, auxiliary=lambda data: None), math.inf, "O(3)", math.inf),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__ if isinstance(value, Frames) else str(value),
 )
 def test_the_wrapper_claims_no_more_than_its_parts(frames, of_net, group, smoothness):
     contract = Symmetrizer(Declared(smoothness=of_net), frames=frames).contract
@@ -115,6 +116,42 @@ def test_the_wrapper_claims_no_more_than_its_parts(frames, of_net, group, smooth
 def test_environments_end_smoothly_only_for_those_who_do_not_see_it(claims, smoothness):
     model = Symmetrizer(Declared(**claims), scope="center", frames=HierarchicalFrames(3.0))
     assert model.contract.smoothness == smoothness
+
+
+def pair_energies(data):
+    """Repulsion within 3, and each point's own part of it: local, and invariant by itself."""
+    pairs = neighbor_list(data.pos, 3.0, data.batch)
+    vectors = data.pos[pairs.neighbor] - data.pos[pairs.center]
+    half = (3.0 - vectors.norm(dim=1)).square() / 2
+    points = data.pos.new_zeros(len(data.pos)).index_add(0, pairs.center, half)
+    counted = points * data.get("is_center", torch.ones_like(points))
+    return counted.new_zeros(data.num_graphs, 1).index_add(0, data.batch, counted[:, None])
+
+
+@pytest.mark.parametrize("edge", [1.0, 2.0, 2.5, 2.8, 2.95, 2.999])
+@pytest.mark.parametrize("points", [2, 4], ids=["pair", "tetrahedron"])
+def test_by_default_environments_reach_beyond_what_the_network_sees(points, edge):
+    # so that no interaction is lost where neighbors are about to leave
+    corners = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]).double()
+    pos = corners[:points] * edge / 8**0.5
+    pair_energies.contract = Contract("0e", group=None, cutoff=3.0)
+    model = Symmetrizer(pair_energies, scope="center", reduce="sum")
+    bare = pair_energies(Batch.from_data_list([Data(pos=pos)]))
+    torch.testing.assert_close(model(Data(pos=pos)), bare, rtol=1e-12, atol=0)
+    assert bare > 0
+
+
+def test_what_is_printed_says_what_is_declared():
+    text = str(Symmetrizer(Declared(cutoff=2.0), scope="center"))
+    assert "outputs={'a': '0e'}" in text
+    assert "scope='center', frames=HierarchicalFrames" in text
+
+
+def test_edges_are_prepared_by_the_network_that_is_there():
+    model = Symmetrizer(Declared())
+    assert model.prepare is None
+    model.net.prepare = len
+    assert model.prepare is len
 
 
 def test_only_sums_over_centers_are_extensive():

@@ -192,3 +192,16 @@ def test_energies_are_found_by_name_and_refused_by_shape():
         forces_and_stress(lambda d: {"u": energies(d)}, data)
     with pytest.raises(ValueError, match=r"shape \(5, 3\) but must have one number for each of 1"):
         forces_and_stress(lambda d: d.pos, data)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode], ids=lambda m: m.__name__)
+def test_forces_without_gradients_around_are_the_same(mode):
+    def energy(data):
+        return data.pos.square().sum()[None] * 3
+
+    data = Data(pos=torch.tensor([[0.0, 0.0, 1.0], [0.5, 0.0, 0.0]]))
+    with mode():
+        made_here = Data(pos=data.pos.clone())
+        for one in (data, made_here):
+            found = forces_and_stress(energy, one)
+            torch.testing.assert_close(found.forces, -6 * data.pos)

@@ -236,6 +236,7 @@ def test_ties_are_decided_alike_by_trees(monkeypatch):
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 def test_mutant_distances_compared_to_the_last_bit_are_seen(graph, monkeypatch):
     monkeypatch.setattr(ties, "NOISE_ULPS", 0.0)
+    monkeypatch.setattr(ties, "ORIGIN_ULPS", 0.0)
     assert changes(graph, torch.float64) != []
 
 
@@ -413,3 +414,24 @@ def test_the_library_stands_aside_where_pyg_lib_is_installed(tmp_path):
     )
     # the operator is pyg-lib's, and none was added
     assert ran.stdout.strip() == "7 () False", ran.stderr
+
+
+@pytest.mark.parametrize("offset", [0.0, 10.0, 100.0, 1000.0])
+def test_far_from_the_origin_neighbors_are_still_the_nearest(offset: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    # a grid of 2^-13, which single precision still holds at this offset
+    x = torch.randint(2**13, (500, 3), generator=generator) / 2**13 + offset
+    found = graphs.knn_graph(x.float(), 5)
+    distance = torch.cdist(x.double(), x.double()).fill_diagonal_(torch.inf)
+    limits = distance.topk(5, largest=False).values[:, -1]
+    lengths = (x[found[0]] - x[found[1]]).double().norm(dim=1)
+    # what may be taken for a tie: a few units in the last place of the coordinates
+    assert (lengths <= limits[found[1]] + 4 * 1.2e-7 * (2 * offset + 64)).all()
+
+
+def test_points_that_are_not_finite_are_named() -> None:
+    x = torch.rand(6, 3)
+    x[4, 1] = torch.nan
+    for graph in (lambda: graphs.knn_graph(x, 2), lambda: graphs.fps(x, number=2)):
+        with pytest.raises(ValueError, match="point 4 has coordinates"):
+            graph()

@@ -142,6 +142,22 @@ def test_edges_of_a_crystal_lead_back_and_have_all_images():
 def test_an_edge_without_its_reverse_is_refused():
     data = molecule(3)
     data.edge_index = torch.tensor([[0, 1, 2], [1, 0, 1]])
+    data.edge_cutoff = torch.tensor([[CUTOFF]])
+    with pytest.raises(ValueError, match="not each has its reverse"):
+        small()(data)
+
+
+def test_bonds_are_not_taken_for_neighbors():
+    net, data = small(), molecule(5)
+    bonded = data.clone()
+    bonded.edge_index, bonded.edge_attr = torch.tensor([[0, 1], [1, 0]]), torch.ones(2, 4)
+    assert largest(net(bonded), net(data)) == 0
+    assert largest(Symmetrizer(net)(bonded), Symmetrizer(net)(data)) == 0
+
+
+def test_images_lead_back_by_their_own_shift():
+    data = small().prepare(crystal())
+    data.edge_shift = data.edge_shift.abs()
     with pytest.raises(ValueError, match="not each has its reverse"):
         small()(data)
 
@@ -301,6 +317,31 @@ def test_second_derivatives_are_right(norm, order):
     assert torch.autograd.gradgradcheck(energy, inputs)
 
 
+@pytest.mark.parametrize("part", [0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 1e-4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_many_derivatives_are_finite_just_within_the_cutoff(dtype, part):
+    net = small("0e").to(dtype)
+    length = torch.tensor(CUTOFF - part * 1.5, dtype=dtype, requires_grad=True)
+    pos = torch.stack([0 * length, length, 0 * length, 0 * length, 0 * length, 0 * length])
+    value = net(Data(pos=pos.view(2, 3), z=torch.tensor([8, 1]))).sum()
+    for _ in range(4):
+        (value,) = torch.autograd.grad(value, length, create_graph=True)
+        assert torch.isfinite(value)
+
+
+def test_functional_transforms():
+    net, data = small("0e"), molecule(4)
+    data = net.prepare(data)
+
+    def energy(pos: Tensor) -> Tensor:
+        moved = data.clone()
+        moved.pos = pos
+        return net(moved).sum()
+
+    expected = torch.autograd.functional.hessian(energy, data.pos)
+    torch.testing.assert_close(torch.func.hessian(energy)(data.pos), expected)
+
+
 def test_forces_can_be_trained():
     net, data = small("0e"), molecule(5)
     data.pos.requires_grad_()
@@ -320,6 +361,8 @@ def test_forces_can_be_trained():
         ({"heads": 3}, "must divide `width`"),
         ({"species": []}, "must name each value"),
         ({"species": [1, 1]}, "must name each value"),
+        ({"species": [1, 10**9]}, "below 1000"),
+        ({"cutoff": -1.0}, "must be a positive length"),
         ({"softening": -1.0}, "must be a length"),
     ],
 )
@@ -450,7 +493,7 @@ def test_one_line_is_enough_and_uses_the_cutoff_of_the_network():
     assert isinstance(model.frames, HierarchicalFrames)
     assert model.frames.cutoff == CUTOFF
     assert model.contract.group == "O(3)"
-    assert Symmetrizer(small(), scope="center").frames.cutoff == 2 * CUTOFF
+    assert Symmetrizer(small(), scope="center").frames.cutoff == 1.3 * 2 * CUTOFF
     with pytest.raises(ValueError, match=r"sees 6\.0 far"):
         Symmetrizer(small(), scope="center", frames=HierarchicalFrames(CUTOFF))
 

@@ -670,3 +670,20 @@ def test_a_perfect_crystal_has_first_derivatives():
         HierarchicalFrames(4.0, preset="lean", max_frames=len(plain) - 1)(
             positions, cell=cell, pbc=pbc
         )
+
+
+def test_second_derivatives_of_planar_molecules_are_finite() -> None:
+    """Harmonics about an axis that are rounding have no phase to be differentiated."""
+
+    def net(data: Data) -> Tensor:
+        turned = data.pos @ torch.tensor([[0.3], [0.5], [0.7]], dtype=torch.float64)
+        rows = (turned + 1) ** 5
+        return rows.new_zeros(data.num_graphs, 1).index_add(0, data.batch, rows)
+
+    model = Symmetrizer(net, "0e")
+    bent = torch.tensor([[0, 0, 0], [0, 1, 0], [0.003491478696741855, -1.2, 0]]).double()
+    generator = torch.Generator().manual_seed(0)
+    others = [torch.randn(3, 3, generator=generator).double() for _ in range(30)]
+    for pos in (bent, *(other * torch.tensor([1.0, 1.0, 0.0]) for other in others)):
+        hessian = torch.autograd.functional.hessian(lambda x: model(Data(pos=x)).sum(), pos)
+        assert torch.isfinite(hessian).all()

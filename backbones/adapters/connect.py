@@ -6,7 +6,7 @@ structures ``edge_shift`` (integers) says which image of j it is, and the edge l
 """
 
 import copy
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch_geometric.data import Data
@@ -23,7 +23,7 @@ def connect(
     k: int | None = None,
     loop: bool = False,
     max_num_neighbors: int | None = None,
-) -> Callable[[Data], Data]:
+) -> "Connect":
     """What adds ``edge_index``, and ``edge_shift`` of periodic structures, to data.
 
     Args:
@@ -49,8 +49,20 @@ def connect(
             f"`radius` is {radius} and `k` is {k} but exactly one of them must be given: "
             "connect(radius=5.0) or connect(k=16)"
         )
+    return Connect(radius, k, loop, max_num_neighbors)
 
-    def prepare(data: Data) -> Data:
+
+@dataclass(frozen=True)
+class Connect:
+    """What ``connect`` returns: a callable from data to data with edges."""
+
+    radius: int | float | None
+    k: int | None
+    loop: bool
+    max_num_neighbors: int | None
+
+    def __call__(self, data: Data) -> Data:
+        """A shallow copy with edges; the data itself if it has any."""
         if data.edge_index is not None:
             return data
         prepared = copy.copy(data)
@@ -58,21 +70,26 @@ def connect(
         pos = data.pos.detach()
         cell, pbc = periods_of(data, size)
         if pbc is not None and bool(pbc.any()):
-            if radius is None or loop or max_num_neighbors is not None:
+            if self.radius is None or self.loop or self.max_num_neighbors is not None:
                 raise ValueError(
                     "`k`, `loop` and `max_num_neighbors` are for finite structures but the data "
                     "is periodic: connect(radius=...) finds all images"
                 )
-            found = neighbor_list(pos, float(radius), batch, cell, pbc)
+            found = neighbor_list(pos, float(self.radius), batch, cell, pbc)
             distance = found.vectors.detach().norm(dim=1)
-            inside = distance < radius - noise_of(pos, batch, size, radius)[batch[found.center]]
+            inside = (
+                distance
+                < self.radius - noise_of(pos, batch, size, self.radius)[batch[found.center]]
+            )
             prepared.edge_index = torch.stack([found.neighbor[inside], found.center[inside]])
             prepared.edge_shift = found.shift[inside]
-        elif radius is not None:
-            prepared.edge_index = radius_graph(pos, radius, batch, loop, max_num_neighbors)
+        elif self.radius is not None:
+            prepared.edge_index = radius_graph(
+                pos, self.radius, batch, self.loop, self.max_num_neighbors
+            )
         else:
-            assert k is not None
-            prepared.edge_index = knn_graph(pos, k, batch, loop)
+            assert self.k is not None
+            prepared.edge_index = knn_graph(pos, self.k, batch, self.loop)
+        if pbc is not None and not bool(pbc.any()):  # to be collated with periodic structures
+            prepared.edge_shift = prepared.edge_index.new_zeros(prepared.num_edges, 3)
         return prepared
-
-    return prepare

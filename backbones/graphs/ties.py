@@ -13,6 +13,8 @@ from torch import Tensor
 # Coordinates of a turned cloud are off by a few units in the last place of the largest one, and
 # distances by as many; a tie must hold well above that, and real differences lie further above.
 NOISE_ULPS = 64.0
+# What coordinates themselves are rounded to, for clouds far from the origin
+ORIGIN_ULPS = 2.0
 
 
 def noise_of(
@@ -23,15 +25,30 @@ def noise_of(
 ) -> Float[Tensor, "structures"]:
     """Differences of distances that count as none, for each structure, in float64.
 
-    They follow the precision of the coordinates, the largest distance from the origin in the
-    structure, and ``reach``, another length of which distances are compared with.
+    They follow the precision of the coordinates, the extent of the structure about its centroid,
+    ``reach``, another length of which distances are compared with, and, by less, the distance of
+    the structure from the origin.
+
+    Raises:
+        ValueError: if a coordinate is not finite.
     """
-    length = torch.linalg.vector_norm(x.detach().double(), dim=1)
-    largest = length.new_full((size,), float(reach))
+    coordinates = x.detach().double()
+    if not bool(torch.isfinite(coordinates).all()):
+        row = int(torch.nonzero(~torch.isfinite(coordinates).all(1))[0])
+        raise ValueError(
+            f"point {row} has coordinates {x[row].tolist()} but distances need finite ones: "
+            "remove the point, or find out where a network that makes them diverges"
+        )
+    number = torch.bincount(batch, minlength=size).clamp(min=1)[:, None]
+    total = coordinates.new_zeros(size, x.size(1)).index_add(0, batch, coordinates)
+    extent = torch.linalg.vector_norm(coordinates - (total / number)[batch], dim=1)
+    far = torch.linalg.vector_norm(coordinates, dim=1)
+    length = NOISE_ULPS * extent + ORIGIN_ULPS * far
+    largest = length.new_full((size,), NOISE_ULPS * float(reach))
     largest = largest.scatter_reduce(0, batch, length, "amax", include_self=True)
     # what half precision cannot tell apart is not a tie: nothing turns exactly there
     ulp = min(torch.finfo(x.dtype).eps, torch.finfo(torch.float32).eps)
-    return NOISE_ULPS * ulp * largest
+    return ulp * largest
 
 
 def nearest_first(

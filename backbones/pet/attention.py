@@ -36,14 +36,14 @@ class Attention(nn.Module):
     def forward(
         self,
         tokens: Float[Tensor, "rows width"],
-        log_cutoff: Float[Tensor, "rows"],
+        damping: Float[Tensor, "rows"],
         shapes: tuple[tuple[int, int], ...],
     ) -> Float[Tensor, "rows width"]:
         """What each token gathers from its environment.
 
         Args:
             tokens: all blocks, one after the other.
-            log_cutoff: logarithm of the cutoff function; -inf for padding.
+            damping: cutoff function of each token; 1 for centers, 0 for padding.
             shapes: (environments, tokens) of each block.
         """
         projected = self.project(tokens)
@@ -53,8 +53,8 @@ class Attention(nn.Module):
             start = rows.stop
             block = projected[rows].view(number, width, 3, self.heads, -1)
             queries, keys, values = block.permute(2, 0, 3, 1, 4).unbind(0)
-            bias = log_cutoff[rows].view(number, 1, 1, width)
-            gathered = _attend(queries, keys, values, bias)
+            factor = damping[rows].view(number, 1, 1, width)
+            gathered = _attend(queries, keys, values, factor)
             mixed.append(gathered.transpose(1, 2).reshape(number * width, -1))
         return self.combine(torch.cat(mixed) if mixed else tokens)
 
@@ -63,8 +63,14 @@ def _attend(
     queries: Float[Tensor, "environments heads tokens part"],
     keys: Float[Tensor, "environments heads tokens part"],
     values: Float[Tensor, "environments heads tokens part"],
-    bias: Float[Tensor, "environments 1 1 tokens"],
+    damping: Float[Tensor, "environments 1 1 tokens"],
 ) -> Float[Tensor, "environments heads tokens part"]:
-    # torch's fused attention cannot be differentiated twice, nor with respect to its bias
+    # Torch's fused attention cannot be differentiated twice, nor by its bias. The cutoff function
+    # is a factor: as log f in the exponent, its third derivatives would overflow near the cutoff.
     scores = (queries * queries.size(-1) ** -0.5) @ keys.transpose(-1, -2)
-    return (scores + bias).softmax(-1) @ values
+    counts = damping > 0
+    # the shift cancels in the ratio, so it needs no gradient
+    weighed = scores.detach() + torch.where(counts, damping.detach(), 1.0).log()
+    shift = torch.where(counts, weighed, -torch.inf).amax(-1, keepdim=True)
+    weights = damping * torch.where(counts, scores - shift, 0.0).exp()
+    return (weights / weights.sum(-1, keepdim=True)) @ values

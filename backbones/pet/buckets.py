@@ -55,7 +55,7 @@ def buckets(center: Int[Tensor, "edges"], number: int, price: int = BLOCK_PRICE)
     device = center.device
     tokens = 1 + torch.bincount(center, minlength=number)
     sizes, environments = torch.unique(tokens, return_counts=True)
-    ends = _cuts(sizes.cpu().numpy(), environments.cpu().numpy(), price)
+    ends = _cuts(np.array(sizes.tolist()), np.array(environments.tolist()), price)
 
     # the width of the block of each distinct size, and where environments of that width start
     block_of_size = torch.as_tensor(np.repeat(np.arange(len(ends)), np.diff([0, *ends])))

@@ -57,7 +57,10 @@ def _reverse(
     there = torch.argsort((center * number + neighbor) * span + image)
     back = torch.argsort((neighbor * number + center) * span + reverse_image)
     reverse = torch.empty_like(there).scatter_(0, there, back)
-    if not bool((neighbor[reverse] == center).all() and (center[reverse] == neighbor).all()):
+    paired = (neighbor[reverse] == center) & (center[reverse] == neighbor)
+    if shift is not None:
+        paired = paired & (shift[reverse] == -shift).all(-1)
+    if not bool(paired.all()):
         raise ValueError(
             f"`edge_index` has {len(center)} edges but not each has its reverse: messages go both "
             "ways; use both directions of every edge, or leave `edge_index` out"

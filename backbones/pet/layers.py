@@ -76,7 +76,7 @@ class Layer(nn.Module):
         self,
         tokens: Float[Tensor, "rows width"],
         centers: Float[Tensor, "centers center_width"] | None,
-        log_cutoff: Float[Tensor, "rows"],
+        damping: Float[Tensor, "rows"],
         where: Buckets,
     ) -> tuple[Float[Tensor, "rows width"], Float[Tensor, "centers center_width"] | None]:
         """Tokens and centers after the layer; ``centers`` is None where they are not wider."""
@@ -84,12 +84,12 @@ class Layer(nn.Module):
             # the tokens of centers are what the wide stream says, on the way in and out
             tokens = tokens.index_copy(0, where.center, self.contract_center(centers))
         if self.order == "pre":
-            mixed = self.attention(self.norm_attention(tokens), log_cutoff, where.shapes)
+            mixed = self.attention(self.norm_attention(tokens), damping, where.shapes)
             tokens = tokens + mixed
             tokens = tokens + self.feed(self.norm_feed(tokens))
             back = mixed
         else:
-            mixed = self.attention(tokens, log_cutoff, where.shapes)
+            mixed = self.attention(tokens, damping, where.shapes)
             tokens = self.norm_attention(tokens + mixed)
             tokens = back = self.norm_feed(tokens + self.feed(tokens))
         if centers is not None:

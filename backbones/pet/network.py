@@ -13,7 +13,7 @@ clouds", arXiv 2305.19302, section 6 and appendix.
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -29,6 +29,9 @@ from backbones.pet.layers import Activation, Layer, Norm, Order
 from backbones.pet.rounds import Permuted, Readout, Round
 from backbones.structures import kinds_of, structures_of, sum_over
 from symmetrize import Contract, Outputs
+
+# Species are looked up in a table of this many rows at most
+MOST = 1000
 
 
 @configured
@@ -90,17 +93,31 @@ class PET(nn.Module):
         softening: int | float = 0.1,
     ) -> None:
         super().__init__()
+        for name, value, choices in (
+            ("switch", switch, get_args(Switch)),
+            ("norm", norm, get_args(Norm)),
+            ("activation", activation, get_args(Activation)),
+            ("order", order, get_args(Order)),
+        ):
+            if value not in choices:
+                raise ValueError(
+                    f"`{name}` is {value!r} but must be one of {', '.join(map(repr, choices))}"
+                )
+        if not 0 < cutoff < math.inf:
+            raise ValueError(f"`cutoff` is {cutoff} but must be a positive length")
         if not 0 < cutoff_width <= cutoff:
             raise ValueError(
                 f"`cutoff_width` is {cutoff_width} but must lie in (0, {cutoff}]: a zero width "
                 "makes the output jump at the cutoff"
             )
-        if softening < 0:
+        if not 0 <= softening < math.inf:
             raise ValueError(f"`softening` is {softening} but must be a length, 0 or more")
-        if len(species) == 0 or len(set(species)) < len(species) or min(species) < 0:
+        species = [int(each) for each in species]
+        known = len(species) > 0 and 0 <= min(species) <= max(species) < MOST
+        if not known or len(set(species)) < len(species):
             raise ValueError(
-                f"`species` is {list(species)} but must name each value of `data.z` once, "
-                "as in [1, 6, 8]"
+                f"`species` is {species} but must name each value of `data.z` once, each at least "
+                f"0 and below {MOST}, as in [1, 6, 8]"
             )
         kink = 0 if softening == 0.0 else math.inf
         self.contract = Contract(
@@ -149,7 +166,15 @@ class PET(nn.Module):
 
         Targets are attributes of the data with the names of the outputs; outputs without a target
         keep their baseline. See ``backbones.baseline``.
+
+        Raises:
+            ValueError: if there is no target at all, or one is not finite or of the wrong shape.
         """
+        if not any(name in data for name in self.contract.outputs):
+            raise ValueError(
+                f"the data has none of the targets {sorted(self.contract.outputs)}, only "
+                f"{sorted(data.keys())}: set one as an attribute"
+            )
         batch, _ = structures_of(data)
         kinds = self._kinds(kinds_of(data))
         for name in self.contract.outputs:
@@ -158,7 +183,7 @@ class PET(nn.Module):
 
     def prepare(self, data: Data) -> Data:
         """The data with its edges, which do not turn: searched once, copied afterwards."""
-        return with_edges(data, self.cutoff)
+        return with_edges(data, self.cutoff, self.contract.rounds)
 
     def forward(self, data: Data) -> Any:
         """Each output, with one row for each structure, or for each point where so declared.
@@ -219,8 +244,6 @@ class PET(nn.Module):
         cutoff = torch.where(is_edge, cutoff, 0.0)
         # the center counts fully, padding not at all
         damping = cutoff.index_fill(0, where.center, 1.0)
-        counts = damping > 0
-        log_cutoff = torch.where(counts, torch.where(counts, damping, 1.0).log(), -torch.inf)
 
         geometry = torch.cat([at_rows, length[:, None]], dim=1)
         row_kinds = torch.zeros(rows, dtype=torch.long, device=vectors.device)
@@ -228,7 +251,7 @@ class PET(nn.Module):
         message = self.first_message(row_kinds)
         totals: dict[str, Tensor] = {}
         for k, turn in enumerate(self.rounds):
-            tokens, centers = turn(geometry, row_kinds, message, kinds, log_cutoff, where)
+            tokens, centers = turn(geometry, row_kinds, message, kinds, damping, where)
             message = 0.5 * (message + Permuted.apply(tokens, back))
             for name, readouts in self.readouts.items():
                 read = readouts.get_submodule(str(k))(tokens, centers, cutoff, where)

@@ -33,7 +33,7 @@ class Round(nn.Module):
         row_kinds: Int[Tensor, "rows"],
         message: Float[Tensor, "rows width"],
         kinds: Int[Tensor, "points"],
-        log_cutoff: Float[Tensor, "rows"],
+        damping: Float[Tensor, "rows"],
         where: Buckets,
     ) -> tuple[Float[Tensor, "rows width"], Float[Tensor, "points center_width"]]:
         """Tokens after the transformer, and centers."""
@@ -46,7 +46,7 @@ class Round(nn.Module):
             tokens = tokens.index_copy(0, where.center, centers)
             centers = None
         for layer in self.layers:
-            tokens, centers = layer(tokens, centers, log_cutoff, where)
+            tokens, centers = layer(tokens, centers, damping, where)
         return tokens, tokens.index_select(0, where.center) if centers is None else centers
 
 
@@ -82,14 +82,27 @@ class Permuted(torch.autograd.Function):
     Its derivative is itself. Left to indexing, it would be a sum over indices, which is slow.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, involution: Tensor) -> Tensor:
+    def forward(rows: Tensor, involution: Tensor) -> Tensor:
         """The rows in their new order."""
-        ctx.save_for_backward(involution)
         return rows.index_select(0, involution)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        """Keep the involution for both directions of differentiation."""
+        ctx.save_for_backward(inputs[1])
+        ctx.save_for_forward(inputs[1])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Back to the old one, which is the same way; can be differentiated again."""
         (involution,) = ctx.saved_tensors
         return Permuted.apply(gradient, involution), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        """Tangents go the way of their rows."""
+        (involution,) = ctx.saved_tensors
+        return Permuted.apply(tangent, involution)

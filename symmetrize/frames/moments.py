@@ -18,6 +18,10 @@ from symmetrize.segments import counts, join, segment_sum
 from symmetrize.switching import ramp, safe_log
 from symmetrize.vectors import dot, transverse_basis, unit_vectors
 
+# A harmonic whose squared amount is below this is rounding, and has no phase: second derivatives of
+# the phase contain its inverse square, which overflows
+FAINTEST = 1e-60
+
 
 def moment_axes(cloud: Cloud, log_scale: Float[Tensor, "size"]) -> Axes:
     """Axes along first moments of the cloud, in a few radial shells.
@@ -142,7 +146,7 @@ def harmonic_azimuths(cloud: Cloud, axes: Axes, log_scale: Float[Tensor, "size"]
     total = torch.where(present, total / torch.where(present, norms, 1.0).sqrt(), 0.0).reshape(-1)
 
     squared = total.real.square() + total.imag.square()
-    usable = squared > 0
+    usable = squared > FAINTEST
     safe = torch.where(usable, total, 1.0)
     # integers divide and take logarithms in the default dtype, so they are made floats first
     order = torch.arange(1, HARMONICS + 1, device=axis.device).repeat(2 * number)
