@@ -1,5 +1,7 @@
 """What points bring along beside their positions: a species and features."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -58,3 +60,14 @@ class PointInputs(nn.Module):
                 f"{len(data.pos)} points: set data.{name}, or make the network without it"
             )
         return values.reshape(len(data.pos), width).to(data.pos.dtype)
+
+
+def check_sizes(**sizes: int | float) -> None:
+    """Refuse sizes that make no network, by the name of the argument.
+
+    Raises:
+        ValueError: if one is not a positive, finite number.
+    """
+    for name, size in sizes.items():
+        if not 0 < size < math.inf:
+            raise ValueError(f"`{name}` is {size} but must be a positive number")

@@ -22,7 +22,7 @@ from backbones.checkpoint import configured
 from backbones.classic import Readout, classifier_contract, layers, scaled
 from backbones.edges import Edges
 from backbones.graphs import fps, radius
-from backbones.inputs import PointInputs
+from backbones.inputs import PointInputs, check_sizes
 from backbones.local import LocalNetwork
 from backbones.structures import centered, max_over, structures_of, sum_over
 from symmetrize import Outputs
@@ -75,6 +75,7 @@ class PointNetPlusPlus(LocalNetwork):
                 f"`scales` is {tuple(scales)} but must hold radii in units of the cutoff, in "
                 "(0, 1]: points beyond the cutoff are not seen"
             )
+        check_sizes(neighbors=neighbors)
         layer = functools.partial(SmoothAbstraction, width, tuple(scales), neighbors)
         super().__init__(outputs, layer, cutoff, rounds, width, species, features, length)
 
@@ -148,6 +149,11 @@ class ClassicPointNetPlusPlus(nn.Module):
         features: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
+        check_sizes(width=width)
+        if len(radii) != len(RADII) or min(radii) <= 0:
+            raise ValueError(
+                f"`radii` is {tuple(radii)} but must hold two positive lengths, one a grouping"
+            )
         self.contract = classifier_contract(outputs, features, smoothness=None)
         self.inputs = PointInputs(self.contract, species)
         self.radii = radii

@@ -620,3 +620,20 @@ def test_what_does_not_fit_is_refused(call, message):
 def test_what_connects_can_be_pickled() -> None:
     prepare = pickle.loads(pickle.dumps(connect(radius=2.0)))
     assert prepare == connect(radius=2.0)
+
+
+@pytest.mark.parametrize(
+    ("layout", "result", "message"),
+    [
+        ("b n c -> b o", lambda x: {"energy": x.sum(1)}, "returned a dict of"),
+        ("b n c -> b n o", lambda x: x.transpose(1, 2), "says 'b n o' with b = 1 and n = 5"),
+        ("b n c -> b o", lambda x: None, "has NoneType but"),
+        ("n c -> n o", lambda x: x[:4], "says 'b n o' with b = 1 and n = 5"),
+    ],
+    ids=["dict", "transposed", "nothing", "too few"],
+)
+def test_dense_results_that_do_not_fit_are_refused(
+    layout: str, result: Callable[[Tensor], Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Dense(result, layout)(Data(pos=torch.rand(5, 3)))

@@ -629,3 +629,23 @@ def test_ties_depend_on_the_order_of_points_where_some_are_chosen() -> None:
         changes[name] = float((found[0] - found[1]).abs())
     assert changes["ClassicPointNet"] < ROUNDING
     assert changes["ClassicDGCNN"] > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("PointNet", {"length": 0.0}),
+        ("PointNet", {"rounds": 0}),
+        ("DGCNN", {"length": math.nan}),
+        ("PointTransformer", {"width": 0}),
+        ("PointNetPlusPlus", {"neighbors": -5}),
+        ("ClassicPointNet", {"width": -1.0}),
+        ("ClassicDGCNN", {"neighbors": 0}),
+        ("ClassicPointNetPlusPlus", {"radii": (0.2,)}),
+        ("ClassicPointNetPlusPlus", {"radii": (0.2, -0.4)}),
+    ],
+    ids=str,
+)
+def test_sizes_that_make_no_network_are_refused(name: str, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"`{next(iter(wrong))}` is"):
+        made(name, **wrong)

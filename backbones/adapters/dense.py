@@ -96,6 +96,8 @@ class Dense(nn.Module):
             clouds = columns.new_zeros(*exists.shape, columns.size(1))
             clouds[exists] = columns[rows]
             for (name, kind), values in zip(self.returns, self._call(clouds, exists), strict=True):
+                if kind != "_":
+                    self._check(name, kind, values, clouds.shape[:2])
                 if kind == "b o n":
                     values = values.transpose(1, 2)
                 if kind != "_":
@@ -104,6 +106,24 @@ class Dense(nn.Module):
                     found.setdefault(name, []).append((rows if of_points else structures, values))
         results = {name: _in_order(parts) for name, parts in found.items()}
         return results.get("", results)
+
+    def _check(self, name: str, kind: str, values: Any, clouds: tuple[int, ...]) -> None:
+        """Refuse what does not have the letters of the layout."""
+        kind = kind if self.takes != SINGLE else f"b {kind}"
+        letters = kind.split()
+        fixed = dict(zip("bn", clouds, strict=True))
+        shape = tuple(values.shape) if isinstance(values, Tensor) else ()
+        # a last "o" stands for any dimensions: none for a number, two for a tensor such as ij
+        free = letters[-1] == "o"
+        enough = len(shape) >= len(letters) - 1 if free else len(shape) == len(letters)
+        sizes = zip(letters, shape, strict=False)
+        if not enough or any(size != fixed.get(letter, size) for letter, size in sizes):
+            what = f"the result {name!r}" if name else "the result"
+            found = f"shape {shape}" if shape else type(values).__name__
+            raise ValueError(
+                f"{what} has {found} but the layout {self.layout!r} says {kind!r} with b = "
+                f"{clouds[0]} and n = {clouds[1]}: correct the layout, or what the model returns"
+            )
 
     def _call(
         self, clouds: Float[Tensor, "clouds width columns"], exists: Bool[Tensor, "clouds width"]
@@ -116,6 +136,12 @@ class Dense(nn.Module):
             mask = (exists,) if self.takes.endswith(", b n") else ()
             returned = self.model(turned, *mask)
         if isinstance(returned, Mapping):
+            missing = [name for name, kind in self.returns if kind != "_" and name not in returned]
+            if missing:
+                raise ValueError(
+                    f"the layout {self.layout!r} keeps {missing} but the model returned a dict of "
+                    f"{sorted(returned)}: name what to keep, as in 'b n c -> energy: b o'"
+                )
             return [returned[name] if kind != "_" else None for name, kind in self.returns]
         items = list(returned) if isinstance(returned, tuple | list) else [returned]
         if len(items) != len(self.returns):

@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 
 from backbones.checkpoint import configured
 from backbones.classic import Readout, classifier_contract, layers, scaled
-from backbones.inputs import PointInputs
+from backbones.inputs import PointInputs, check_sizes
 from backbones.structures import centered, max_over, structures_of
 from symmetrize import Outputs
 
@@ -55,6 +55,7 @@ class ClassicPointNet(nn.Module):
         features: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
+        check_sizes(width=width)
         self.contract = classifier_contract(outputs, features, smoothness=0)
         self.inputs = PointInputs(self.contract, species)
         narrow, middle, wide, *read = scaled(width, 64, 128, 1024, 512, 256)
