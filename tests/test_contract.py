@@ -20,6 +20,7 @@ from symmetrize import (
     Symmetrizer,
     neighbor_list,
     per_point,
+    symmetrizer,
 )
 
 
@@ -139,6 +140,15 @@ def test_by_default_environments_reach_beyond_what_the_network_sees(points, edge
     bare = pair_energies(Batch.from_data_list([Data(pos=pos)]))
     torch.testing.assert_close(model(Data(pos=pos)), bare, rtol=1e-12, atol=0)
     assert bare > 0
+
+
+def test_mutant_environments_that_end_where_the_network_sees_lose_a_pair(monkeypatch):
+    monkeypatch.setattr(symmetrizer, "BEYOND", 1.0)
+    pair_energies.contract = Contract("0e", group=None, cutoff=3.0)
+    pair = Data(pos=torch.tensor([[0.0, 0, 0], [0, 0, 2.95]]).double())
+    model = Symmetrizer(pair_energies, scope="center", reduce="sum")
+    bare = pair_energies(Batch.from_data_list([pair]))
+    assert (model(pair) - bare).abs() > 0.1 * bare
 
 
 def test_what_is_printed_says_what_is_declared():

@@ -19,7 +19,18 @@ from backbones.edges import with_edges
 from backbones.pet import PET
 from backbones.pet.buckets import buckets
 from backbones.pet.edges import edges_of
-from symmetrize import Contract, HierarchicalFrames, Symmetrizer, neighbor_list, per_point
+from symmetrize import (
+    Contract,
+    Ensemble,
+    Frames,
+    HierarchicalFrames,
+    Symmetrizer,
+    neighbor_list,
+    per_point,
+)
+from symmetrize.cloud import Cloud
+from symmetrize.frames import Group
+from symmetrize.frames.ensemble import assemble
 from tests.strata import TURNS, Shape, shapes, turn
 from tests.test_exactness import EXACT, elements, law_error, spreads
 from tests.test_smoothness import scan
@@ -486,6 +497,32 @@ def test_a_symmetrized_crystal_turns():
     here, there = model(data), model(turned)
     torch.testing.assert_close(here["scalar"], there["scalar"], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(here["vector"] @ matrix.T, there["vector"], rtol=1e-12, atol=1e-12)
+
+
+class Still(Frames):
+    """One frame, that of the coordinates: what is left of the wrapper is its environments."""
+
+    def __init__(self, cutoff: float) -> None:
+        self.cutoff = cutoff
+
+    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+        """The identity for each cloud."""
+        frames = torch.eye(3, dtype=torch.float64).repeat(cloud.size, 1, 1)
+        return assemble(frames, frames[:, 0, 0], torch.arange(cloud.size), cloud.size)
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_a_structure_is_the_sum_of_its_environments(rounds):
+    # of one round, environments hold the edges of their centers only
+    # not a symmetric tensor: the wrapper makes it so
+    net, data = small({"scalar": "0e", "vector": "1o"}, rounds=rounds), molecule(9)
+    model = Symmetrizer(net, frames=Still(rounds * CUTOFF), scope="center", reduce="sum")
+    assert largest(model(data), net(data)) < ROUNDING
+    whole = net.prepare(Batch.from_data_list([data]))
+    whole.is_center = torch.arange(9) == 0
+    kept = net.prepare(Data(pos=data.pos, z=data.z, is_center=whole.is_center)).num_edges
+    of_center = 2 * int((whole.edge_index[1] == 0).sum())
+    assert kept == (of_center if rounds == 1 else whole.num_edges)
 
 
 def test_one_line_is_enough_and_uses_the_cutoff_of_the_network():

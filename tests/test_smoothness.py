@@ -16,6 +16,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from symmetrize import FrameAveraging, Frames, HierarchicalFrames, Symmetrizer
+from symmetrize.frames import moments
 from tests import mutants
 from tests.strata import (
     CASES,
@@ -672,18 +673,33 @@ def test_a_perfect_crystal_has_first_derivatives():
         )
 
 
-def test_second_derivatives_of_planar_molecules_are_finite() -> None:
-    """Harmonics about an axis that are rounding have no phase to be differentiated."""
+def curvatures_of_bent_molecules() -> Tensor:
+    """Second derivatives, along one direction, of many planar molecules that are nearly straight.
+
+    Some of their harmonics about an axis vanish but for rounding.
+    """
 
     def net(data: Data) -> Tensor:
         turned = data.pos @ torch.tensor([[0.3], [0.5], [0.7]], dtype=torch.float64)
         rows = (turned + 1) ** 5
         return rows.new_zeros(data.num_graphs, 1).index_add(0, data.batch, rows)
 
-    model = Symmetrizer(net, "0e")
-    bent = torch.tensor([[0, 0, 0], [0, 1, 0], [0.003491478696741855, -1.2, 0]]).double()
-    generator = torch.Generator().manual_seed(0)
-    others = [torch.randn(3, 3, generator=generator).double() for _ in range(30)]
-    for pos in (bent, *(other * torch.tensor([1.0, 1.0, 0.0]) for other in others)):
-        hessian = torch.autograd.functional.hessian(lambda x: model(Data(pos=x)).sum(), pos)
-        assert torch.isfinite(hessian).all()
+    bends = torch.linspace(1e-4, 0.02, 400, dtype=torch.float64)
+    rows = [[[0.0, 0, 0], [0, 1, 0], [bend, -1.2, 0]] for bend in bends.tolist()]
+    batch = collate(list(torch.tensor(rows, dtype=torch.float64)))
+    batch.pos.requires_grad_()
+    energy = Symmetrizer(net, "0e")(batch).sum()
+    (slope,) = torch.autograd.grad(energy, batch.pos, create_graph=True)
+    along = torch.tensor([0.3, -0.7, 0.5], dtype=torch.float64)
+    return torch.autograd.grad((slope * along).sum(), batch.pos)[0]
+
+
+def test_second_derivatives_of_planar_molecules_are_finite() -> None:
+    assert torch.isfinite(curvatures_of_bent_molecules()).all()
+
+
+def test_mutant_a_phase_of_rounding_has_no_second_derivative(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(moments, "FAINTEST", 0.0)
+    assert not torch.isfinite(curvatures_of_bent_molecules()).all()

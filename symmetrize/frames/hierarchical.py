@@ -18,7 +18,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -78,6 +78,29 @@ EXTRA_TURNS = 6
 
 class TooManyFramesError(ValueError):
     """A cloud ties in so many ways that it needs more frames than the user allows."""
+
+
+class _Choice(NamedTuple):
+    """What frames are chosen from, and how.
+
+    Attributes:
+        offer: the vectors to choose from.
+        moments: the cloud whose moments are offered too, in its unit, and the logarithm of how far
+            they are to be trusted; None without moments.
+        line: (owners,) distance from the axis at which a vector counts half for the azimuth.
+        selection: how to choose.
+        seen: the cloud whose chirality weighs mirror images.
+        group: mirror images are for "O(3)".
+        degree: largest degree of the outputs, which the turns about an axis must exceed.
+    """
+
+    offer: Offer
+    moments: tuple[Cloud, Float[Tensor, "size"]] | None
+    line: Float[Tensor, "size"]
+    selection: Selection
+    seen: Cloud
+    group: Group
+    degree: int
 
 
 class HierarchicalFrames(Frames):
@@ -196,7 +219,7 @@ class HierarchicalFrames(Frames):
         fade = cutoff_switch(cloud.lengths, reach, FADE * reach)
         offer = joined([point_offer(cloud, safe_log(fade), selection), direction_offer(cloud)])
         line = torch.full_like(units, LINE)
-        return self._ensemble(offer, None, line, selection, environments, group, degree)
+        return self._ensemble(_Choice(offer, None, line, selection, environments, group, degree))
 
     def of_structures(self, structures: Points, group: Group, degree: int) -> Ensemble:
         """The ensemble of each structure: finite ones from their centroid, crystals as such.
@@ -248,40 +271,23 @@ class HierarchicalFrames(Frames):
         scaled = cloud.scaled(unit)
         points = point_offer(scaled, trust[cloud.index], selection)
         offer = joined([points, direction_offer(cloud), *more])
-        return self._ensemble(offer, (scaled, trust), line, selection, cloud, group, degree)
+        return self._ensemble(
+            _Choice(offer, (scaled, trust), line, selection, cloud, group, degree)
+        )
 
-    def _ensemble(
-        self,
-        offer: Offer,
-        moments: tuple[Cloud, Float[Tensor, "size"]] | None,
-        line: Float[Tensor, "size"],
-        selection: Selection,
-        seen: Cloud,
-        group: Group,
-        degree: int,
-    ) -> Ensemble:
-        """Axes, azimuths, refined azimuths, mirror images and the isotropic part, in this order.
+    def _ensemble(self, choice: _Choice) -> Ensemble:
+        """The ensemble of a choice.
 
         Equal directions are merged, but not where positions carry gradients and it can be afforded:
         first derivatives survive merging, second ones do not.
-
-        Args:
-            offer: the vectors to choose from.
-            moments: the cloud whose moments are offered too, in its unit, and the logarithm of how
-                far they are to be trusted; None without moments.
-            line: distance from the axis at which a vector counts half for the azimuth.
-            selection: how to choose.
-            seen: the cloud whose chirality weighs mirror images.
-            group: mirror images are for "O(3)".
-            degree: largest degree of the outputs, which the turns about an axis must exceed.
         """
-        choice = offer, moments, line, selection, seen, group, degree
+        offer = choice.offer
         if not (offer.vectors.requires_grad or offer.log_quality.requires_grad):
-            return self._chosen(*choice, merge=True)
+            return self._chosen(choice, merge=True)
         try:
-            return self._chosen(*choice, merge=False)
+            return self._chosen(choice, merge=False)
         except TooManyFramesError:
-            ensemble = self._chosen(*choice, merge=True)
+            ensemble = self._chosen(choice, merge=True)
         warnings.warn(
             f"more than `max_frames` = {self.max_frames} equal frames, as in a perfect crystal, "
             "were merged: first derivatives are exact, second ones are not",
@@ -289,19 +295,9 @@ class HierarchicalFrames(Frames):
         )
         return ensemble
 
-    def _chosen(
-        self,
-        offer: Offer,
-        moments: tuple[Cloud, Float[Tensor, "size"]] | None,
-        line: Float[Tensor, "size"],
-        selection: Selection,
-        seen: Cloud,
-        group: Group,
-        degree: int,
-        *,
-        merge: bool,
-    ) -> Ensemble:
-        """The ensemble, with equal directions merged or not; arguments as above."""
+    def _chosen(self, choice: _Choice, merge: bool) -> Ensemble:
+        """Axes, azimuths, refined azimuths, mirror images and the isotropic part, in this order."""
+        offer, moments, line, selection, seen, group, degree = choice
         size = offer.size
         crowd = safe_sqrt(segment_sum(offer.presence.square(), offer.index, size))
         framed = ramp(crowd, *ALONE)
