@@ -25,6 +25,11 @@ from torch import Tensor
 NODES, TAIL = 13, 4
 # Rounding of a value, and of a place at which a steep function is evaluated, in units of eps
 ROUNDING = 30.0
+# Places of a panel at which inner rounding is measured, and how far above it a tail may lie
+JITTERED, INNER = slice(0, None, 3), 10.0
+# Short panels that tell the rounding of a function, their length in that of the path, and how far
+# above their tails a break must be
+SHORT_PANELS, SHORT, STAIRS = 9, 1e-6, 10.0
 # A tail that is this far above rounding counts, and this many levels of it make an order
 ABOVE, LEVELS = 4.0, 6
 # A panel is not halved below this many units in the last place of its ends
@@ -61,7 +66,14 @@ class Break:
 
 
 def find_breaks(
-    function: Function, low: float, high: float, panels: int = 16, orders: int = 3
+    function: Function,
+    low: float,
+    high: float,
+    panels: int = 16,
+    orders: int = 3,
+    jittered: Function | None = None,
+    least: int | float = 0.0,
+    most: int | None = None,
 ) -> list[Break]:
     """The breaks of a function of one parameter, by place, of orders below ``orders``.
 
@@ -72,6 +84,11 @@ def find_breaks(
         high: where it ends.
         panels: to begin with; a break within reach of another may hide it.
         orders: breaks of the derivatives of order 0 to ``orders - 1`` are looked for.
+        jittered: the same function with its inputs changed by rounding, where what it computes
+            inside loses more digits than show in its value. Half of the places about a break tell
+            how many.
+        least: changes below this are rounding, whatever the function is there.
+        most: number of breaks to stop after, the strongest first; all of them if not given.
 
     A break is seen if its tail rises above rounding on at least six levels: jumps of 1e-10 and
     kinks of 1e-6 of a function of order one are, after 1,000 to 2,000 evaluations.
@@ -81,11 +98,13 @@ def find_breaks(
     >>> find_breaks(lambda t: torch.tanh(1e6 * (t - 0.3))[:, None], -1.0, 1.0)
     []
     """
+    least = max(float(least), torch.finfo(torch.float64).tiny)
+    curve = _Curve(function, jittered, _staircase(function, low, high, least))
     ends = torch.linspace(low, high, panels + 1, dtype=torch.float64)
     # neighbors share half a panel, so that no break lies at the end of all that hold it
     half = float(ends[1] - ends[0]) / 2
     starts = torch.cat([ends[:-1], ends[1:-1] - half])
-    tails, floors = _tails(function, starts, 2 * half)
+    tails, floors = curve.tails(starts, 2 * half)
     found: list[Break] = []
     visited: list[float] = []
     for k in torch.argsort(tails / floors, descending=True).tolist():
@@ -94,23 +113,24 @@ def find_breaks(
         start = float(starts[k])
         if any(start - half <= place <= start + 3 * half for place in visited):
             continue
-        place, one = _followed(function, start, 2 * half, (low, high), orders)
+        place, one = _followed(curve, start, 2 * half, (low, high), orders)
         visited.append(place)
         if one is not None:
             found.append(one)
+            if len(found) == most:
+                break
     return sorted(found, key=lambda one: one.place)
 
 
 def _followed(
-    function: Function, start: float, length: float, ends: tuple[float, float], orders: int
+    curve: "_Curve", start: float, length: float, ends: tuple[float, float], orders: int
 ) -> tuple[float, Break | None]:
     """Where a panel is hardest, and the break there if its tail falls as a power."""
     lengths, tails = [], []
-    first = length
     while length > SHORTEST * np.spacing(max(map(abs, ends))):
         length /= 2
         starts = start + length * torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
-        candidates, floors = _tails(function, starts, length)
+        candidates, floors = curve.tails(starts, length)
         best = int((candidates / floors).argmax())
         start = float(starts[best])
         if candidates[best] <= ABOVE * floors[best]:
@@ -120,46 +140,80 @@ def _followed(
     place = start + length / 2
     if len(tails) < LEVELS:
         return place, None
-    slope, scatter = _power(np.log2(lengths[-LEVELS:]), np.log2(tails[-LEVELS:]))
+    logs = np.log2(lengths), np.log2(tails)
+    slope, offset = np.polyfit(logs[0][-LEVELS:], logs[1][-LEVELS:], 1)
+    away = np.abs(logs[1] - slope * logs[0] - offset)
+    scatter = float(np.sqrt(np.mean(away[-LEVELS:] ** 2)))
     # a root has a slope between two whole numbers: the next derivative is the first to fail
     order = max(0, math.ceil(slope - SCATTER))
     if order >= orders or scatter > 1.0:
         return place, None
-    size = _jump(function, place, first / 4, order, ends)
-    return place, Break(place, order, size, slope, len(tails))
+    # its size is measured on the longest panels on which all that is left is the break
+    others = np.nonzero(away[:-LEVELS] > 1.0)[0]
+    longest = min(
+        lengths[int(others[-1]) + 1 if len(others) else 0], *np.abs(place - np.array(ends))
+    )
+    size = _jump(curve.function, place, float(longest), order)
+    return place, Break(place, order, size, float(slope), len(tails))
 
 
-def _power(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Slope of a line through points, and the root mean square distance from it."""
-    slope, offset = np.polyfit(x, y, 1)
-    return float(slope), float(np.sqrt(np.mean((y - slope * x - offset) ** 2)))
+def _staircase(
+    function: Function, low: float, high: float, least: float
+) -> Float[Tensor, "values"]:
+    """Tails of panels too short for anything but rounding: of half of them, those of a break less.
 
-
-def _tails(
-    function: Function, starts: Float[Tensor, "panels"], length: float
-) -> tuple[Float[Tensor, "panels"], Float[Tensor, "panels"]]:
-    """Largest of the last coefficients of each panel, and what rounding makes of them."""
+    A function that is the sum of large numbers inside is a staircase, and each of its steps a jump.
+    """
+    places = torch.linspace(low, high, SHORT_PANELS + 2, dtype=torch.float64)[1:-1]
+    exact = _Curve(function, None, torch.zeros(1, dtype=torch.float64))
     nodes, to_coefficients = _chebyshev()
-    places = starts[:, None] + length * (nodes + 1) / 2
-    values = function(places.reshape(-1)).detach().double().reshape(len(starts), NODES, -1)
-    coefficients = torch.einsum("kn,pnv->pkv", to_coefficients, values)
-    tail = coefficients[:, -TAIL:].abs().amax(1)
-    eps = torch.finfo(torch.float64).eps
-    spread = values.amax(1) - values.amin(1)
-    reach = torch.maximum(starts.abs(), (starts + length).abs())[:, None]
-    floor = ROUNDING * eps * (values.abs().amax(1) + spread * reach / length)
-    floor = floor.clamp(min=torch.finfo(torch.float64).tiny)
-    best = (tail / floor).argmax(1, keepdim=True)
-    return tail.gather(1, best)[:, 0], floor.gather(1, best)[:, 0]
+    values = exact.at(function, places[:, None] + SHORT * (high - low) * nodes)
+    tails = torch.einsum("kn,pnv->pkv", to_coefficients[-TAIL:], values).abs().amax(1)
+    return (STAIRS * tails.median(0).values).clamp(min=least)
 
 
-def _jump(
-    function: Function, place: float, length: float, order: int, ends: tuple[float, float]
-) -> float:
+@dataclass(frozen=True)
+class _Curve:
+    """A function, the same with its inputs changed by rounding, and the least that counts."""
+
+    function: Function
+    jittered: Function | None
+    least: Float[Tensor, "values"]
+
+    def tails(
+        self, starts: Float[Tensor, "panels"], length: float
+    ) -> tuple[Float[Tensor, "panels"], Float[Tensor, "panels"]]:
+        """Largest of the last coefficients of each panel, and what rounding makes of them."""
+        nodes, to_coefficients = _chebyshev()
+        places = starts[:, None] + length * (nodes + 1) / 2
+        values = self.at(self.function, places)
+        coefficients = torch.einsum("kn,pnv->pkv", to_coefficients, values)
+        tail = coefficients[:, -TAIL:].abs().amax(1)
+        eps = torch.finfo(torch.float64).eps
+        spread = values.amax(1) - values.amin(1)
+        reach = torch.maximum(starts.abs(), (starts + length).abs())[:, None]
+        floor = ROUNDING * eps * (values.abs().amax(1) + spread * reach / length)
+        if self.jittered is not None:
+            change = self.at(self.jittered, places[:, JITTERED]) - values[:, JITTERED]
+            # one place may lie within rounding of a break, half of them do not
+            floor = torch.maximum(floor, INNER * change.abs().median(1).values)
+        floor = torch.maximum(floor, self.least)
+        best = (tail / floor).argmax(1, keepdim=True)
+        return tail.gather(1, best)[:, 0], floor.gather(1, best)[:, 0]
+
+    @staticmethod
+    def at(
+        function: Function, places: Float[Tensor, "panels nodes"]
+    ) -> Float[Tensor, "panels nodes values"]:
+        """Values of one of the functions."""
+        return function(places.reshape(-1)).detach().double().reshape(*places.shape, -1)
+
+
+def _jump(function: Function, place: float, length: float, order: int) -> float:
     """Largest jump of the derivative at a place, extrapolated from a panel on either side."""
     sides = []
     nodes, to_coefficients = _chebyshev()
-    for start in (max(place - length, ends[0]), min(place, ends[1] - length)):
+    for start in (place - length, place):
         values = function(start + length * (nodes + 1) / 2).detach().double()
         coefficients = (to_coefficients @ values).numpy()
         slopes = np.polynomial.chebyshev.chebder(coefficients, order)

@@ -26,8 +26,12 @@ def step(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     # derivatives overflow: mask before the division
     inside = (x > EDGE) & (x < 1 - EDGE)
     safe = torch.where(inside, x, 0.5)
-    rising = torch.sigmoid(1 / (1 - safe) - 1 / safe)
-    return torch.where(inside, rising, (x > 0.5).to(x.dtype))
+    # the part that is small is computed, 1 - step in the upper half: derivatives of a sigmoid near
+    # 1 have the last digit of 1 as their error, times powers of 1 / (1 - x)
+    upper = safe > 0.5
+    exponent = 1 / (1 - safe) - 1 / safe
+    small = torch.sigmoid(torch.where(upper, -exponent, exponent))
+    return torch.where(inside, torch.where(upper, 1 - small, small), (x > 0.5).to(x.dtype))
 
 
 def ramp(x: Float[Tensor, "*shape"], low: float, high: float) -> Float[Tensor, "*shape"]:
