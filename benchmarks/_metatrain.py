@@ -8,6 +8,7 @@ from torch_geometric.data import Data
 
 from backbones.atomistic.libraries import original_index_select
 from backbones.pet import PET
+from backbones.structures import structures_of
 
 with original_index_select():  # metatrain compiles code that calls it
     from metatrain.pet.modules.backend import PETBackend
@@ -51,20 +52,20 @@ class Metatrain(nn.Module):
         self.backend.add_output("energy", {"value": [1]})
 
     def forward(self, data: Data) -> Tensor:
-        """(P, 1), the energy of each point of a single structure with edges."""
+        """(P, 1), the energy of each point of structures with edges."""
         neighbor, center = data.edge_index
+        owner, size = structures_of(data)
         cell = data.get("cell")
-        cell = torch.zeros_like(data.pos[:3]) if cell is None else cell.reshape(3, 3)
+        cell = data.pos.new_zeros(size, 3, 3) if cell is None else cell.reshape(size, 3, 3)
         shift = data.get("edge_shift")
         shift = (
             torch.zeros_like(data.edge_index[0])[:, None].expand(-1, 3) if shift is None else shift
         )
-        owner = torch.zeros_like(data.z)
         prepared = self.backend.preprocess(
-            data.pos, center, neighbor, data.z, cell[None], shift, owner, 1.0
+            data.pos, center, neighbor, data.z, cell, shift, owner, 1.0
         )
         nodes, edges = self.backend.calculate_features(prepared)
-        values, _, _ = self.backend.predict(nodes, edges, prepared, cell[None], owner, ["energy"])
+        values, _, _ = self.backend.predict(nodes, edges, prepared, cell, owner, ["energy"])
         return values["energy"][0]
 
 

@@ -1,6 +1,106 @@
-"""Certification of equivariance and smoothness for any model on point clouds.
+"""Certify a model's symmetry and smoothness, or hand back a minimal counterexample.
 
-So far ``equivariance_tests.scan``, which finds the places where a function along a path breaks, and
-in which derivative. The laws that this package will check for any model are checked for this
-library itself in its ``tests`` folder.
+Say what the model claims, and hold it to that:
+
+>>> import math, torch
+>>> from equivariance_tests import Cloud, Contract, assert_equivariant, certify
+>>> def energy(positions):
+...     return torch.exp(-torch.pdist(positions).square()).sum()[None]
+>>> contract = Contract("0e", smoothness=math.inf)
+>>> assert_equivariant(energy, Cloud("pyramid"), contract)
+>>> report = certify(energy, contract, checks=["equivariance", "translation"], progress=False)
+>>> report.passed, report["translation"].verdict
+(True, 'passed')
+
+``certify`` runs every check that the contract claims and prints one screen. The ``assert_`` forms,
+one for each check, and the Hypothesis strategies ``clouds``, ``batches`` and ``turns`` are for
+tests of your own; ``python -m equivariance_tests`` does the same from the shell, and the pytest
+plugin has a fixture ``certify`` and, in ``equivariance_tests.suite``, a class to inherit from.
 """
+
+try:
+    import hypothesis as _hypothesis  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "equivariance_tests draws clouds with Hypothesis: install it with "
+        "pip install 'symmetrize[certify]'"
+    ) from error
+
+from equivariance_tests.assertions import (
+    assert_batching,
+    assert_cutoff_crossing,
+    assert_determinism,
+    assert_dtype_and_device,
+    assert_equivariance,
+    assert_equivariant,
+    assert_finiteness,
+    assert_gradients,
+    assert_history,
+    assert_law,
+    assert_lie_derivative,
+    assert_locality,
+    assert_negative_control,
+    assert_parity,
+    assert_path_scan,
+    assert_permutation,
+    assert_precision_ladder,
+    assert_size_extensivity,
+    assert_smooth,
+    assert_stabilizer,
+    assert_stratum_approach,
+    assert_translation,
+    assert_vacuity,
+    assert_work_closure,
+)
+from equivariance_tests.certification import certify
+from equivariance_tests.checks import CHECKS
+from equivariance_tests.checks.history import history_machine
+from equivariance_tests.clouds import STRATA, TURNS, Cloud, Turn, batches, clouds, turns
+from equivariance_tests.failures import Failure
+from equivariance_tests.profiles import PROFILES, Profile
+from equivariance_tests.report import Finding, Report
+from symmetrize import Contract, per_point
+
+__all__ = [
+    "CHECKS",
+    "PROFILES",
+    "STRATA",
+    "TURNS",
+    "Cloud",
+    "Contract",
+    "Failure",
+    "Finding",
+    "Profile",
+    "Report",
+    "Turn",
+    "assert_batching",
+    "assert_cutoff_crossing",
+    "assert_determinism",
+    "assert_dtype_and_device",
+    "assert_equivariance",
+    "assert_equivariant",
+    "assert_finiteness",
+    "assert_gradients",
+    "assert_history",
+    "assert_law",
+    "assert_lie_derivative",
+    "assert_locality",
+    "assert_negative_control",
+    "assert_parity",
+    "assert_path_scan",
+    "assert_permutation",
+    "assert_precision_ladder",
+    "assert_size_extensivity",
+    "assert_smooth",
+    "assert_stabilizer",
+    "assert_stratum_approach",
+    "assert_translation",
+    "assert_vacuity",
+    "assert_work_closure",
+    "batches",
+    "certify",
+    "clouds",
+    "history_machine",
+    "per_point",
+    "turns",
+]

@@ -111,9 +111,11 @@ def _rows(
     known: Tensor | None = None
     if slices is not None and int(slices[-1]) == number:
         known = torch.repeat_interleave(structures, torch.as_tensor(slices).diff().to(batch.device))
-    like_edge = name.startswith("edge") or number != len(batch)
-    if edge_owner is not None and number == len(edge_owner) and like_edge:
-        return "edge", edge_owner
+    if edge_owner is not None and number == len(edge_owner) and name not in OF_STRUCTURES:
+        # rows that the batch knows to be of other structures than the edges are not of edges
+        told = known is not None and not torch.equal(known, edge_owner)
+        if name.startswith("edge") or (number != len(batch) and not told):
+            return "edge", edge_owner
     is_point = number == len(batch) and name not in OF_STRUCTURES
     if is_point and (known is None or torch.equal(known, batch)):
         return "point", batch

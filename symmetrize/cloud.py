@@ -154,9 +154,12 @@ def centered(
     positions, batch, size = structures.positions.double(), structures.batch, structures.size
     number = counts(batch, size).clamp(min=1).to(positions.dtype)
     centroid = segment_sum(positions, batch, size) / number[:, None]
+    vectors = positions - centroid[batch]
+    # far from the origin the centroid has few digits, and a symmetric cloud lies about it unevenly
+    vectors = vectors - (segment_sum(vectors, batch, size) / number[:, None])[batch]
     mean_square = segment_sum(dot(positions, positions).detach(), batch, size) / number
     ulp = torch.finfo(structures.positions.dtype).eps
-    return positions - centroid[batch], NOISE_ULPS * ulp * mean_square.sqrt()
+    return vectors, NOISE_ULPS * ulp * mean_square.sqrt()
 
 
 def centered_cloud(structures: Points) -> Cloud:

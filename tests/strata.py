@@ -1,214 +1,32 @@
-"""Clouds of every degenerate stratum, rotations of every kind, and networks to symmetrize.
+"""Clouds on all strata in generic orientations, batches of them, and networks to symmetrize.
 
-A cloud is drawn as a ``Shape``, a descriptor with small integers, and built from it: a failing
-example prints as code to paste and shrinks to fewer points, a simpler stratum, and no turn. Strata
-come simplest first, coordinates are small dyadic numbers where the shape allows it.
+Strata and turns are those of ``equivariance_tests.clouds``. How outputs turn is computed by a path
+of its own here, as the library itself is under test.
 """
 
-import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from e3nn import o3
 from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from equivariance_tests.clouds.solids import SOLIDS
+from equivariance_tests.clouds.strata import CUTOFF, EQUAL_INERTIA, EYE
+from equivariance_tests.clouds.strata import FINITE as STRATA
+from equivariance_tests.clouds.strategies import turns
+from equivariance_tests.clouds.turns import TURNS, Turn
 from symmetrize.frames.random import random_rotations
 from symmetrize.representation import as_representation
 
-# Radius of an environment, for shapes whose points lie within about 2 of the origin
-CUTOFF = 3.0
-EYE = torch.eye(3, dtype=torch.float64)
+__all__ = ["CUTOFF", "EQUAL_INERTIA", "SOLIDS", "STRATA", "TURNS", "Turn", "turns"]
 
 # --- shapes
 
-
-def _generic(number: int, seed: int) -> Tensor:
-    """Points on a grid of spacing 1/4 within (-1.5, 1.5)^3, no two in one place."""
-    rng = np.random.default_rng(seed)
-    cells = rng.choice(11**3, size=number, replace=False)
-    grid = np.stack(np.unravel_index(cells, (11, 11, 11)), -1) - 5.0
-    return torch.from_numpy(grid / 4)
-
-
-def _line(number: int, seed: int) -> Tensor:
-    places = np.random.default_rng(seed).choice(13, size=max(number, 2), replace=False) - 6.0
-    return torch.from_numpy(places / 4)[:, None] * EYE[2]
-
-
-def _off_line(distance: float) -> Callable[[int, int], Tensor]:
-    def build(number: int, seed: int) -> Tensor:
-        away = _generic(number, seed + 1) * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)
-        return _line(number, seed)[:number] + distance * away
-
-    return build
-
-
-def _antiparallel(number: int, seed: int) -> Tensor:
-    """A center with two neighbors on opposite sides, and others."""
-    others = _generic(number, seed)
-    return torch.cat([0 * others[:1], others, -others[:1]])
-
-
-def _with_copy(distance: float) -> Callable[[int, int], Tensor]:
-    def build(number: int, seed: int) -> Tensor:
-        points = _generic(number, seed)
-        return torch.cat([points, points[:1] + distance * EYE[:1]])
-
-    return build
-
-
-def _polygon(number: int, seed: int) -> Tensor:
-    angle = 2 * torch.pi * torch.arange(number, dtype=torch.float64) / number
-    return torch.stack([angle.cos(), angle.sin(), 0 * angle], -1)
-
-
-def _prism(number: int, seed: int) -> Tensor:
-    height = 0.5 * EYE[2] * (1 + seed % 3)
-    return torch.cat([_polygon(number, 0) + height, _polygon(number, 0) - height])
-
-
-# A square pyramid of this height on a square of half side 1 has three equal moments of inertia
-EQUAL_INERTIA = math.sqrt(5.0)
-
-
-def _pyramid(excess: float) -> Callable[[int, int], Tensor]:
-    def build(number: int, seed: int) -> Tensor:
-        base = [[x, y, 0.0] for x, y in itertools.product((1.0, -1.0), repeat=2)]
-        apex = [0.0, 0.0, EQUAL_INERTIA * (1 + excess)]
-        return 0.75 * torch.tensor([*base, apex], dtype=torch.float64)
-
-    return build
-
-
-def _signs(*corner: float) -> list[tuple[float, ...]]:
-    return sorted({tuple(s * c for s, c in zip(signs, corner, strict=True)) for signs in SIGNS})
-
-
-SIGNS = list(itertools.product((1.0, -1.0), repeat=3))
-GOLDEN = (1 + math.sqrt(5)) / 2
-
-
-def _orbit(*corners: tuple[float, float, float], cyclic: bool = False) -> Tensor:
-    """All changes of sign and permutations (or cyclic ones) of the coordinates."""
-    rows = set()
-    for corner in corners:
-        turns = [corner[i:] + corner[:i] for i in range(3)]
-        for place in turns if cyclic else itertools.permutations(corner):
-            rows |= set(_signs(*place))
-    return torch.tensor(sorted(rows), dtype=torch.float64)
-
-
-SOLIDS: dict[str, Tensor] = {
-    "tetrahedron": torch.tensor([s for s in SIGNS if math.prod(s) > 0], dtype=torch.float64),
-    "cube": _orbit((1.0, 1.0, 1.0)),
-    "octahedron": 1.5 * _orbit((1.0, 0.0, 0.0)),
-    "icosahedron": 0.75 * _orbit((0.0, 1.0, GOLDEN), cyclic=True),
-    "dodecahedron": torch.cat(
-        [_orbit((1.0, 1.0, 1.0)), _orbit((0.0, 1 / GOLDEN, GOLDEN), cyclic=True)]
-    ),
-    "fcc shell": torch.cat([0 * EYE[:1], _orbit((1.0, 1.0, 0.0))]),
-    "bcc shells": torch.cat([0 * EYE[:1], _orbit((1.0, 1.0, 1.0)), _orbit((2.0, 0.0, 0.0))]),
-    "diamond shell": torch.cat(
-        [
-            0 * EYE[:1],
-            torch.tensor([s for s in SIGNS if math.prod(s) > 0], dtype=torch.float64),
-        ]
-    ),
-}
-
-
-def _solid(name: str) -> Callable[[int, int], Tensor]:
-    return lambda number, seed: SOLIDS[name].clone()
-
-
-def _round_inertia(number: int, seed: int) -> Tensor:
-    """Points without any symmetry whose three moments of inertia are equal."""
-    points = _generic(max(number, 5), seed)
-    points = points - points.mean(0)
-    values, vectors = torch.linalg.eigh(points.T @ points)
-    if float(values[0]) < 1e-6:  # all in a plane
-        return _round_inertia(number + 1, seed + 1)
-    return points @ (vectors / values.sqrt()) @ vectors.T * math.sqrt(number / 2)
-
-
-def _symmetric_top(number: int, seed: int) -> Tensor:
-    """Points without any symmetry of which two moments of inertia are equal."""
-    return _round_inertia(number, seed) * torch.tensor([1.0, 1.0, 0.5], dtype=torch.float64)
-
-
-def _helix(hand: float) -> Callable[[int, int], Tensor]:
-    def build(number: int, seed: int) -> Tensor:
-        step = torch.arange(max(number, 4), dtype=torch.float64)
-        angle = hand * 1.75 * step
-        return torch.stack([angle.cos(), angle.sin(), 0.5 * step - 0.75], -1)
-
-    return build
-
-
-def _tied(number: int, seed: int) -> Tensor:
-    """A center whose neighbors all have one distance."""
-    points = _generic(number, seed)
-    points = points[points.norm(dim=-1) > 0]
-    return torch.cat([0 * EYE[:1], points / points.norm(dim=-1, keepdim=True)])
-
-
-def _at_cutoff(factor: float) -> Callable[[int, int], Tensor]:
-    """A center, neighbors, and one point at ``CUTOFF * factor`` from the center."""
-
-    def build(number: int, seed: int) -> Tensor:
-        return torch.cat([0 * EYE[:1], _generic(number, seed), CUTOFF * factor * EYE[:1]])
-
-    return build
-
-
-def _fragments(number: int, seed: int) -> Tensor:
-    """Two clusters, 128 apart."""
-    return torch.cat([_generic(number, seed), _generic(number, seed + 1) + 128 * EYE[0]])
-
-
-ULP = 2.0**-52
-STRATA: dict[str, Callable[[int, int], Tensor]] = {
-    "empty": lambda number, seed: torch.zeros(0, 3, dtype=torch.float64),
-    "atom": lambda number, seed: _generic(1, seed),
-    "pair": lambda number, seed: _line(2, seed),
-    # subtracting its part along itself from this vector leaves rounding along it, not zero
-    "pair whose rounding lies along it": lambda number, seed: torch.stack(
-        [0 * EYE[0], torch.tensor([-2.0, -0.5, 0.5], dtype=torch.float64)]
-    ),
-    "coincident": lambda number, seed: _generic(1, seed).repeat(number, 1),
-    "generic": _generic,
-    "line": _line,
-    **{f"line off by 1e-{k}": _off_line(10.0**-k) for k in (14, 12, 10, 8, 6, 5, 4, 3, 2)},
-    "antiparallel": _antiparallel,
-    "plane": lambda number, seed: _generic(number, seed) * torch.tensor([1.0, 1.0, 0.0]).double(),
-    "point and copy": _with_copy(0.0),
-    "point and copy off by 1e-12": _with_copy(1e-12),
-    "point and copy off by 1e-8": _with_copy(1e-8),
-    "polygon": _polygon,
-    "polygon and center": lambda number, seed: torch.cat([0 * EYE[:1], _polygon(number, 0)]),
-    "prism": _prism,
-    "pyramid": _pyramid(-0.25),
-    "pyramid of equal inertia": _pyramid(0.0),
-    **{f"pyramid off by 1e-{k}": _pyramid(10.0**-k) for k in (12, 8, 4)},
-    **{name: _solid(name) for name in SOLIDS},
-    "equal inertia": _round_inertia,
-    "symmetric top": _symmetric_top,
-    "left helix": _helix(-1.0),
-    "right helix": _helix(1.0),
-    "ties": _tied,
-    "at the cutoff": _at_cutoff(1.0),
-    "an ulp beyond the cutoff": _at_cutoff(1 + ULP),
-    "an ulp within the cutoff": _at_cutoff(1 - ULP / 2),
-    **{f"1e-{k} within the cutoff": _at_cutoff(1 - 10.0**-k) for k in (8, 4)},
-    **{f"1e-{k} beyond the cutoff": _at_cutoff(1 + 10.0**-k) for k in (8, 4)},
-    "fragments": _fragments,
-}
 
 # Clouds of which every point sees others all around it, within 2 * CUTOFF
 NONDEGENERATE = ("generic", "left helix", "right helix", "equal inertia", "symmetric top", "cube")
@@ -268,64 +86,6 @@ def shapes(draw: st.DrawFn, names: Sequence[str] = tuple(STRATA)) -> Shape:
 def batches(names: Sequence[str] = tuple(STRATA), largest: int = 4) -> st.SearchStrategy:
     """Ragged batches, as lists of shapes."""
     return st.lists(shapes(names), min_size=1, max_size=largest)
-
-
-# --- rotations
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A rotation by an integer quaternion, then by ``tiny`` about y, then perhaps an inversion."""
-
-    quaternion: tuple[int, int, int, int] = (1, 0, 0, 0)
-    tiny: float = 0.0
-    improper: bool = False
-
-    def matrix(self) -> Tensor:
-        """(3, 3) float64, orthogonal to rounding."""
-        w, x, y, z = (c / math.hypot(*self.quaternion) for c in self.quaternion)
-        rotation = torch.tensor(
-            [
-                [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-                [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-                [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-            ],
-            dtype=torch.float64,
-        )
-        c, s = math.cos(self.tiny), math.sin(self.tiny)
-        about_y = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]], dtype=torch.float64)
-        return (-1.0 if self.improper else 1.0) * about_y @ rotation
-
-
-TURNS: dict[str, Turn] = {
-    "identity": Turn(),
-    "quarter turn about z": Turn((1, 0, 0, 1)),
-    "quarter turn about y": Turn((1, 0, 1, 0)),
-    "half turn about x": Turn((0, 1, 0, 0)),
-    "half turn about z": Turn((0, 0, 0, 1)),
-    "third turn about 111": Turn((1, 1, 1, 1)),
-    "tiny": Turn(tiny=1e-10),
-    "near the north pole": Turn(tiny=1e-8),
-    "near the south pole": Turn((0, 1, 0, 0), tiny=-1e-8),
-    "generic": Turn((3, -1, 2, 5)),
-    "inversion": Turn(improper=True),
-    "mirror": Turn((0, 0, 0, 1), improper=True),
-    "improper": Turn((2, 3, -1, 1), improper=True),
-}
-
-
-@st.composite
-def turns(draw: st.DrawFn, group: str = "O(3)") -> Turn:
-    """An element of the group: named, or a generic one."""
-    if draw(st.booleans()):
-        chosen = draw(st.sampled_from(list(TURNS.values())))
-    else:
-        whole = st.integers(-3, 3)
-        quaternion = draw(st.tuples(whole, whole, whole, whole).filter(any))
-        chosen = Turn(quaternion, 0.0, draw(st.booleans()))
-    if group == "SO(3)" and chosen.improper:
-        chosen = Turn(chosen.quaternion, chosen.tiny)
-    return chosen
 
 
 # --- how outputs turn, by a path of its own

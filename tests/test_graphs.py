@@ -15,7 +15,7 @@ from torch import Tensor
 
 from backbones import adapters, graphs
 from backbones.graphs import nearest_points, pairs, ties, tree
-from tests.strata import TURNS, _polygon, _prism, _solid
+from tests.strata import STRATA, TURNS
 
 SIZES = [5, 1, 0, 9, 2]
 BATCH = torch.repeat_interleave(torch.arange(len(SIZES)), torch.tensor(SIZES))
@@ -179,15 +179,15 @@ def _grid(*shape: int) -> Tensor:
 
 GOLDEN_SECTION = 0.6180339887498949
 TIED = {
-    "polygon": 0.7 * _polygon(7, 0),
-    "polygon and center": torch.cat([_polygon(9, 0), torch.zeros(1, 3).double()]) / 3,
-    "prism": 1.3 * _prism(5, 0),
-    "cube": GOLDEN_SECTION * _solid("cube")(0, 0),
-    "icosahedron": _solid("icosahedron")(0, 0),
+    "polygon": 0.7 * STRATA["polygon"](7, 0),
+    "polygon and center": torch.cat([STRATA["polygon"](9, 0), torch.zeros(1, 3).double()]) / 3,
+    "prism": 1.3 * STRATA["prism"](5, 0),
+    "cube": GOLDEN_SECTION * STRATA["cube"](0, 0),
+    "icosahedron": STRATA["icosahedron"](0, 0),
     "grid": 0.3 * _grid(4, 4, 4),
     "coincident": points(1, 3).repeat(6, 1),
     "two places": points(2, 3).repeat(4, 1),
-    "far from the origin": _polygon(6, 0) + 100.0,
+    "far from the origin": STRATA["polygon"](6, 0) + 100.0,
 }
 
 
@@ -250,7 +250,7 @@ def test_mutant_neighbors_by_topk_are_seen():
 
 
 def test_ties_go_to_the_smaller_index(way):
-    square = _polygon(4, 0)
+    square = STRATA["polygon"](4, 0)
     assert graphs.knn_graph(square, 1)[0].tolist() == [1, 0, 1, 0]
     assert graphs.knn(square, torch.zeros(1, 3).double(), 2).tolist() == [[0, 0], [0, 1]]
     assert graphs.radius_graph(square, 1.5, max_num_neighbors=1)[0].tolist() == [1, 0, 1, 0]

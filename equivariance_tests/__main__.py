@@ -1,0 +1,173 @@
+"""Certify a model from the shell, against a contract in a TOML file.
+
+    python -m equivariance_tests package.module:factory --contract contract.toml
+
+Exit status: 0 certified, 1 refuted, 2 could not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equivariance_tests.profiles import PROFILES
+
+if TYPE_CHECKING:
+    from equivariance_tests.report import Report
+
+STATUS = {"certified": 0, "refuted": 1, "could not run": 2}
+DTYPES = ("float64", "float32")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
+    try:
+        report = _certified(options)
+    except Exception as error:  # whatever is wrong with what was given: a message, no traceback
+        print(f"could not run: {_said(error)}", file=sys.stderr)
+        return STATUS["could not run"]
+    command = shlex.join(["python", "-m", "equivariance_tests", *given])
+    try:
+        if options.report is not None:
+            text = json.dumps(report.to_json(command), indent=1, allow_nan=False)
+            options.report.write_text(text + "\n")
+        if options.figure is not None:
+            from equivariance_tests.figure import draw
+
+            draw(report, options.figure)
+    except (OSError, ImportError) as error:
+        print(f"could not write: {_said(error)}", file=sys.stderr)
+        return STATUS["could not run"]
+    return STATUS[report.status]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m equivariance_tests",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("model", metavar="package.module:factory", help="a model, or what returns one if called")
+    add("--contract", type=Path, help="TOML file; not needed if the model declares a contract")
+    add("--report", type=Path, help="file for everything that was found, as JSON")
+    add("--figure", type=Path, help="file for a figure of it, such as out.png")
+    add("--profile", choices=tuple(PROFILES), default="fast", help="how much is tried")
+    add("--checks", nargs="+", help="names of the checks to run; all if not given")
+    add("--known", action="append", default=[], metavar="CHECK=REASON", help="expected to fail")
+    add("--dtype", choices=DTYPES, default=DTYPES[0], help="of the positions")
+    add("--device", default="cpu", help="where the model runs, such as cuda")
+    add("--seed", type=int, default=0, help="of the random clouds")
+    add("--call", help='how the model is called: "z, pos, batch", "b n c -> b o", "n c -> o"')
+    add("--prepare", metavar="package.module:function", help="what is done to each batch first")
+    add("--species", type=int, nargs="+", default=(), help="the integers that z may be")
+    add("--of-structures", nargs="+", default=(), help="inputs with one row for each structure")
+    add("--unit", type=float, help="length that points are typically apart")
+    add("--quiet", action="store_true", help="print nothing but errors")
+    return parser
+
+
+def _certified(options: argparse.Namespace) -> Report:
+    import torch
+
+    from equivariance_tests.certification import certify
+    from equivariance_tests.contracts_in_toml import contract_of_toml
+
+    contract = None if options.contract is None else contract_of_toml(options.contract)
+    return certify(
+        made(found(options.model)),
+        contract,
+        species=options.species,
+        of_structures=options.of_structures,
+        unit=options.unit,
+        call=options.call,
+        prepare=None if options.prepare is None else found(options.prepare),
+        dtype=getattr(torch, options.dtype),
+        device=options.device,
+        profile=options.profile,
+        seed=options.seed,
+        checks=options.checks,
+        known=_known(options.known),
+        progress=not options.quiet,
+    )
+
+
+def found(place: str) -> Any:
+    """What stands at "package.module:name".
+
+    Raises:
+        ValueError: if there is no such module, or nothing of that name in it.
+    """
+    from importlib import import_module
+
+    module, _, name = place.partition(":")
+    if not (module and name):
+        raise ValueError(f"{place!r} is no place: give it as package.module:factory")
+    try:
+        value: Any = import_module(module)
+    except ModuleNotFoundError as error:
+        # what the module itself fails to import is another matter
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(
+            f"there is no module {error.name!r}: install it, or start from the folder that holds it"
+        ) from None
+    for part in name.split("."):
+        if not hasattr(value, part):
+            raise ValueError(f"{place!r} is not there: {module} has no {part!r}")
+        value = getattr(value, part)
+    return value
+
+
+def made(value: Any) -> Any:
+    """The model itself, or what a factory returns: a class, or a function without arguments.
+
+    Raises:
+        ValueError: if a class needs arguments.
+
+    >>> made(dict), made(len) is len
+    ({}, True)
+    """
+    if isinstance(value, type):
+        if _needs_arguments(value):
+            raise ValueError(
+                f"the class {value.__name__} needs arguments: give a function without any that "
+                "returns the model"
+            )
+        return value()
+    is_function = hasattr(value, "__code__")
+    return value() if is_function and not _needs_arguments(value) else value
+
+
+def _needs_arguments(function: Callable[..., Any]) -> bool:
+    from inspect import Parameter, signature
+
+    try:
+        parameters = signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    starred = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    return any(one.default is one.empty and one.kind not in starred for one in parameters)
+
+
+def _known(given: Sequence[str]) -> dict[str, str]:
+    known = {}
+    for one in given:
+        check, _, reason = one.partition("=")
+        known[check.strip()] = reason.strip()
+    return known
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

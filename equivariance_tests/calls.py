@@ -1,0 +1,92 @@
+"""How a model is called: each convention becomes a network of ``Data``.
+
+What a model takes is seen from the names of its arguments, or said in ``call``:
+
+- ``model(data)``: our networks, ``Symmetrizer``, most torch-geometric models;
+- ``model(z, pos, batch)``, ``model(pos, edge_index)``: attributes of the data by name;
+- ``model(points)``, with a layout: ``"b n c -> b o"`` for dense clouds and ``"n c -> o"`` for
+  a function of the positions of one structure;
+- an ASE calculator, which knows ``energy``, ``forces``, ``stress``, ``dipole``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from symmetrize import Contract
+
+# Names under which functions of the positions of one structure take them
+POSITIONS = ("pos", "positions", "points", "coordinates", "coords", "xyz", "x", "r", "R")
+# Attributes of the data that arguments may be named after
+ATTRIBUTES = ("pos", "z", "batch", "edge_index", "cell", "pbc", "num_graphs")
+
+
+def as_network(model: Any, contract: Contract, call: str | None = None) -> Callable[[Batch], Any]:
+    """A callable that takes a batch.
+
+    Raises:
+        TypeError: if the model is not callable.
+        ValueError: if ``call`` is not understood.
+    """
+    from backbones.adapters import Call, Dense
+
+    if call is not None:
+        if "->" in call and call.partition("->")[0].strip() == "n c":
+            return OfPositions(model, contract)
+        return Dense(model, call) if call.split()[0] == "b" else Call(model, call)
+    if hasattr(model, "calculate") and hasattr(model, "implemented_properties"):
+        from equivariance_tests.calculators import OfAtoms
+
+        return OfAtoms(model, contract)
+    if not callable(model):
+        raise TypeError(
+            f"the model is a {type(model).__name__} but must be callable, or an ASE calculator"
+        )
+    names = _required(model)
+    if names and names[0] in POSITIONS and len(names) == 1:
+        return OfPositions(model, contract)
+    if names and all(name in (*ATTRIBUTES, *contract.inputs) for name in names):
+        return Call(model, ", ".join(names))
+    return model
+
+
+class OfPositions:
+    """A network of data from a function of the positions (n, 3) of one structure."""
+
+    def __init__(self, function: Callable[[Tensor], Any], contract: Contract) -> None:
+        self.function, self.outputs = function, contract.outputs
+
+    def __call__(self, data: Batch) -> Any:
+        """One row for each structure, or for each point; a dict where the function has one."""
+        sizes = torch.bincount(data.batch, minlength=data.num_graphs).tolist()
+        # a function of one structure is called once for each: nothing is known of what it does
+        # (with nothing to differentiate by if there are no points: torch.pdist crashes on that)
+        found = [
+            self.outputs.named(self.function(rows if len(rows) else rows.detach()))
+            for rows in data.pos.split(sizes)
+        ]
+        values = {
+            name: (torch.cat if output.per_point else torch.stack)([one[name] for one in found])
+            for name, output in self.outputs.items()
+        }
+        return self.outputs.unnamed(values)
+
+
+def _required(model: Any) -> list[str]:
+    """Names of the arguments that must be given."""
+    function = model.forward if isinstance(model, torch.nn.Module) else model
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [
+        one.name
+        for one in parameters
+        if one.default is one.empty and one.kind in (one.POSITIONAL_OR_KEYWORD, one.POSITIONAL_ONLY)
+    ]

@@ -1,0 +1,150 @@
+"""What a check is: a law, on which clouds it is tried, and how one cloud is judged."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from equivariance_tests.clouds import STRATA, Cloud, Structure
+from equivariance_tests.clouds.crystals import CRYSTALS
+from equivariance_tests.failures import Failure
+from equivariance_tests.subject import Subject
+from equivariance_tests.yardstick import EXACT, ROUNDINGS, rounding, shaken
+from symmetrize import Contract
+
+# Shortest displacement, relative to the extent, over which single precision tells slope from jump
+COARSE = 1e-3
+GENERIC_ORIENTATION = (3, -1, 2, 5)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a law holds on one cloud.
+
+    Attributes:
+        cloud: the cloud.
+        error: of the law, in units of the spread of the output unless the check says otherwise.
+        bound: what rounding explains.
+        failure: None if the law holds.
+        skipped: why nothing can be said about this cloud, if so.
+    """
+
+    cloud: Cloud
+    error: float = 0.0
+    bound: float = 0.0
+    failure: Failure | None = None
+    skipped: str = ""
+
+
+class Check(ABC):
+    """One law. Instances hold no state.
+
+    Attributes:
+        name: as in reports, and in lists of known failures.
+        law: what is checked, in one line.
+        slow: whether a cloud takes seconds rather than milliseconds.
+    """
+
+    name: ClassVar[str]
+    law: ClassVar[str]
+    slow: ClassVar[bool] = False
+
+    def silent(self, subject: Subject) -> str | None:
+        """Why the contract does not claim this law, or None if it does."""
+        return None
+
+    def cases(self, contract: Contract) -> list[Cloud]:
+        """Clouds that are always tried."""
+        return every_stratum(contract)
+
+    @abstractmethod
+    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
+        """How the law holds on each cloud, in their order."""
+
+
+def every_stratum(contract: Contract) -> list[Cloud]:
+    """A cloud of each stratum in a generic orientation, then in the one of its coordinates."""
+    names = [name for name in STRATA if contract.periodic or name not in CRYSTALS]
+    turned = [Cloud(name, 5, 1, GENERIC_ORIENTATION) for name in names]
+    return turned + [Cloud(name, 5, 1) for name in names]
+
+
+class Law(Check):
+    """A law of answers: something that is zero but for rounding.
+
+    Subclasses say what, for structures that the model answers. What it does not answer is the
+    matter of another check, finiteness.
+    """
+
+    failure: ClassVar[type[Failure]]
+
+    @abstractmethod
+    def errors(
+        self, subject: Subject, structures: Sequence[Structure]
+    ) -> tuple[Float[Tensor, "structures"], Sequence[str]]:
+        """Error on each structure in units of the spread, and for each a word on what was done."""
+
+    def said(self, error: float, bound: float, what: str) -> str:
+        """What is wrong, in a sentence."""
+        return (
+            f"the output changes by {error:.2g} of its spread {what}, where rounding explains "
+            f"{bound:.1g}"
+        )
+
+    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
+        """How the law holds on each cloud, in their order."""
+        answered = subject.answered(clouds)
+        kept = [cloud for cloud, good in zip(clouds, answered, strict=True) if good]
+        found = dict(zip(kept, self._judged(subject, kept), strict=True)) if kept else {}
+        return [found.get(c, Outcome(c, skipped="the model has no answer")) for c in clouds]
+
+    def _judged(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
+        structures = subject.structures(clouds)
+        errors, what = self.errors(subject, structures)
+        bounds = torch.full_like(errors, EXACT[subject.dtype])
+        large = (~(errors <= bounds)).nonzero()[:, 0].tolist()
+        if large:
+            bounds[large] = self.bounds(subject, [structures[i] for i in large])
+        outcomes = []
+        for i, cloud in enumerate(clouds):
+            error, bound = float(errors[i]), float(bounds[i])
+            failure = None
+            if not error <= bound:
+                said = self.said(error, bound, what[i])
+                failure = self.failure(said, cloud, structures[i].code(), error, bound)
+            outcomes.append(Outcome(cloud, error, bound, failure))
+        return outcomes
+
+    def bounds(
+        self, subject: Subject, structures: Sequence[Structure]
+    ) -> Float[Tensor, "structures"]:
+        """What rounding explains, where the error is above what it is without question.
+
+        In single precision a jump and a steep slope look alike. They do not in double precision:
+        only where the law holds there may the slope that is found there explain an error. What
+        claims no smoothness may jump at ties.
+        """
+        exact = torch.full((len(structures),), EXACT[subject.dtype], dtype=torch.float64)
+        if subject.contract.smoothness is None:
+            ties = ROUNDINGS * shaken(subject, structures, subject.yardstick.scales)
+            exact = torch.maximum(exact, ties)
+        if subject.dtype == torch.float64:
+            noise = rounding(subject, structures, subject.yardstick.scales)
+            return (ROUNDINGS * noise).clamp(min=exact)
+        fine = subject.at(torch.float64)
+        scales = subject.yardstick.scales
+        try:
+            errors, _ = self.errors(fine, structures)
+            holds = errors <= self.bounds(fine, structures)
+            noise = rounding(fine, structures, scales, dtype=subject.dtype)
+        except Exception:  # a model of single precision alone
+            holds = torch.zeros(len(structures), dtype=torch.bool)
+            noise = torch.zeros(len(structures), dtype=torch.float64)
+        coarse = rounding(subject, structures, scales, finest=COARSE)
+        return (ROUNDINGS * torch.where(holds, torch.fmax(noise, coarse), coarse)).clamp(min=exact)

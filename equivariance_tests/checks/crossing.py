@@ -1,0 +1,50 @@
+"""Is what a point contributes gone, with all derivatives, once it is beyond the cutoff?"""
+
+from __future__ import annotations
+
+import torch
+
+from equivariance_tests.checks.paths import Path, PathScan
+from equivariance_tests.clouds import Cloud
+from equivariance_tests.subject import Subject
+from symmetrize import Contract
+
+# The part of the cutoff over which the point moves, inward and outward
+INWARD, OUTWARD = 0.27, 0.19
+# How the point moves: straight out; out and aside
+AXES = ((1.0, 0.0, 0.0), (0.8, 0.48, -0.36))
+
+
+class CutoffCrossing(PathScan):
+    """No break as one point crosses the cutoff of another, neighbor lists made anew."""
+
+    name = "cutoff crossing"
+    law = "F, its gradient and Hessian are smooth as a point crosses the cutoff"
+
+    def silent(self, subject: Subject) -> str | None:
+        """Only what has a cutoff, and claims to be continuous, is asked."""
+        if subject.contract.cutoff is None:
+            return "the contract has no cutoff"
+        return super().silent(subject)
+
+    def cases(self, contract: Contract) -> list[Cloud]:
+        """A point leaves a cloud, and the last neighbor leaves a point; each in several ways."""
+        names = ("last neighbor at the cutoff", "at the cutoff")
+        return [Cloud(name, 4, seed, (3, -1, 2, 5)) for name in names for seed in range(len(AXES))]
+
+    def path(self, subject: Subject, cloud: Cloud) -> Path | None:
+        """The last point moves past the cutoff of the first; ``seed`` says in which direction."""
+        structure = subject.setting.structure(cloud)
+        if len(structure) < 2:
+            return None
+        out = structure.positions[-1] - structure.positions[0]
+        if float(out.norm()) == 0:
+            return None
+        x = out / out.norm()
+        y = torch.linalg.cross(x, torch.roll(x, 1))
+        y = y / y.norm()
+        frame = torch.stack([x, y, torch.linalg.cross(x, y)])
+        velocity = torch.zeros_like(structure.positions)
+        axis = torch.tensor(AXES[cloud.seed % len(AXES)], dtype=torch.float64)
+        velocity[-1] = subject.setting.cutoff * axis @ frame
+        return Path(structure, velocity, -INWARD, OUTWARD)

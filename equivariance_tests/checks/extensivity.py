@@ -1,0 +1,93 @@
+"""F(A and B) = F(A) + F(B) for two fragments out of sight of each other.
+
+Outputs of structures add up, outputs of points are those of either fragment. Both are evaluated
+where they lie in the whole, so that translation is not tested again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from equivariance_tests.checks.locality import FiniteLaw, beside
+from equivariance_tests.clouds import Cloud, Structure
+from equivariance_tests.failures import NotExtensive
+from equivariance_tests.subject import Answers, Subject
+from symmetrize import Contract
+
+# What is put beside a cloud, and what it is called; a cloud beside nothing is the cloud itself
+FRAGMENTS = {
+    "four other points": Cloud("generic", 4, 5),
+    "a single point": Cloud("atom"),
+    "an empty structure": Cloud("empty"),
+}
+# Just beyond reach, where what is left of an interaction is largest
+PLACE = (0, 1.0, 17 / 16)
+
+
+class Extensivity(FiniteLaw):
+    """Outputs of structures are sums over fragments that do not see each other."""
+
+    name = "size extensivity"
+    law = "F(A and B) = F(A) + F(B) for fragments out of sight of each other"
+    failure = NotExtensive
+
+    def silent(self, subject: Subject) -> str | None:
+        """Only what claims additivity, and has a distance beyond which nothing is seen."""
+        if not subject.contract.extensive:
+            return "additivity is not claimed"
+        if subject.contract.receptive_field is None:
+            return "without a cutoff fragments always see each other"
+        if not any(subject.answered(list(FRAGMENTS.values()))):
+            return "the model has no answer for the other fragment"
+        return None
+
+    def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
+        """Largest over all fragments; two calls of the model for each, and one."""
+        here = subject(structures)
+        worst = torch.zeros(len(structures), dtype=torch.float64)
+        what = [""] * len(structures)
+        for name, cloud in FRAGMENTS.items():
+            if not all(subject.answered([cloud])):
+                continue
+            others = _beside(subject, structures, cloud)
+            both = [one.joined(other) for one, other in zip(structures, others, strict=True)]
+            change = subject(both).minus(_sum(here, subject(others), subject.contract))
+            errors = change.largest(subject.yardstick.scales).nan_to_num(nan=torch.inf)
+            for i in (errors > worst).nonzero()[:, 0].tolist():
+                what[i] = f"from the sum of its fragments, beside {name} out of its sight,"
+            worst = torch.maximum(worst, errors)
+        return worst, what
+
+    def bounds(self, subject: Subject, structures: Sequence[Structure]) -> Tensor:
+        """What rounding explains in the whole."""
+        others = _beside(subject, structures, next(iter(FRAGMENTS.values())))
+        both = [one.joined(other) for one, other in zip(structures, others, strict=True)]
+        return super().bounds(subject, both)
+
+
+def _beside(subject: Subject, structures: Sequence[Structure], cloud: Cloud) -> list[Structure]:
+    """The fragment beside each structure, with what belongs to that structure as a whole."""
+    (fragment,) = subject.structures([cloud])
+    moved = []
+    for one in structures:
+        whole = {name: one.inputs[name] for name in one.of_structures}
+        other = replace(fragment, inputs={**fragment.inputs, **whole})
+        moved.append(beside(subject, one, other, PLACE))
+    return moved
+
+
+def _sum(one: Answers, other: Answers, contract: Contract) -> Answers:
+    """What two fragments of each structure amount to."""
+    values, owners = {}, {}
+    for name, output in contract.outputs.items():
+        if output.per_point:
+            owner = torch.cat([one.owner[name], other.owner[name]])
+            order = owner.argsort(stable=True)
+            values[name] = torch.cat([one.values[name], other.values[name]])[order]
+            owners[name] = owner[order]
+        else:
+            values[name] = one.values[name] + other.values[name]
+            owners[name] = one.owner[name]
+    return Answers(values, owners, one.size)

@@ -1,0 +1,197 @@
+"""The derivative along an infinitesimal rotation is that of the representation.
+
+With a generator X of rotations, a skew matrix, and a covector c,
+
+    grad(c . F) . (X x) = c . d rho(X) F,
+
+for rotations about each axis. What rotates is differentiated: positions, lattice vectors, inputs.
+The law holds point by point, not between a cloud and a turned one: it says nothing on reflections,
+and does not see a step.
+
+Source: Gruver et al., arXiv 2210.02984. They report the mean over inputs; here the worst counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from equivariance_tests.checks.derivatives import (
+    DerivativeLaw,
+    Measured,
+    gradient_rounding,
+    small_clouds,
+    worst,
+)
+from equivariance_tests.checks.finiteness import first_line
+from equivariance_tests.clouds import Cloud, Structure
+from equivariance_tests.failures import NotStationary
+from equivariance_tests.subject import Subject
+from equivariance_tests.yardstick import EXACT, ROUNDINGS, rounding
+from symmetrize import Contract
+from symmetrize.representation import Representation, as_representation
+
+COVECTORS = 2
+AXES = "xyz"
+VECTOR = as_representation("1o")
+
+
+class LieDerivative(DerivativeLaw):
+    """Rotations about each axis, at rest.
+
+    Nothing is said of a crystal, or of a cloud with inputs, if the model does not differentiate
+    with respect to lattice vectors or inputs: only positions need to be.
+    """
+
+    name = "Lie derivative"
+    law = "grad F(x) . (X x) = d rho(X) F(x) for every skew X"
+    failure = NotStationary
+
+    def silent(self, subject: Subject) -> str | None:
+        """Only what claims a group, and a derivative."""
+        return super().silent(subject) if subject.contract.group else "no group is claimed"
+
+    def cases(self, contract: Contract) -> list[Cloud]:
+        """All strata of a few points."""
+        return small_clouds(contract)
+
+    def measured(self, subject: Subject, structures: Sequence[Structure]) -> list[Measured]:
+        """The worst over some covectors."""
+        found = [_turned_at_rest(subject, structures, seed) for seed in range(COVECTORS)]
+        return [worst(several) for several in zip(*found, strict=True)]
+
+
+def generator(representation: Representation, axis: int) -> Float[Tensor, "dim dim"]:
+    """d/dt D(exp(t X)) at t = 0 for rotations about x, y, or z, exact to rounding.
+
+    D is a trigonometric polynomial in t, of which 2 l + 1 values give the derivative.
+
+    >>> generator(VECTOR, 2).round(decimals=9).tolist()
+    [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+    degree = max(representation.lmax, len(representation.value_shape))
+    skew = torch.zeros(3, 3, dtype=torch.float64)
+    skew[(axis + 2) % 3, (axis + 1) % 3], skew[(axis + 1) % 3, (axis + 2) % 3] = 1.0, -1.0
+    k = torch.cat([torch.arange(-degree, 0), torch.arange(1, degree + 1)]).double()
+    angles = 2 * torch.pi * k / (2 * degree + 1)
+    matrices = representation.matrices(torch.matrix_exp(angles[:, None, None] * skew))
+    # derivative of the periodic sinc at the other nodes
+    weights = -torch.cos(torch.pi * k) / (2 * torch.sin(angles / 2))
+    return torch.einsum("k,kij->ij", weights, matrices)
+
+
+def _turned_at_rest(subject: Subject, structures: Sequence[Structure], seed: int) -> list[Measured]:
+    """Both sides on each structure, for one covector."""
+    covector = subject.covector(subject.yardstick.scales, seed)
+    # a model that does not differentiate with respect to cells may not be asked to at all
+    finite = [i for i, one in enumerate(structures) if not _turning(one)]
+    others = [i for i, one in enumerate(structures) if _turning(one)]
+    found: dict[int, Measured] = {}
+    for group in (finite, others):
+        some = [structures[i] for i in group]
+        found |= dict(zip(group, _judged(subject, some, covector), strict=True))
+    return [found[i] for i in range(len(structures))]
+
+
+def _judged(
+    subject: Subject, structures: Sequence[Structure], covector: Mapping[str, Tensor]
+) -> list[Measured]:
+    errors: list[Tensor] = []
+    axes: list[Tensor] = []
+    reach: list[Tensor] = []
+    missing = ""
+    for chunk in subject.chunks(structures, 1) if structures else []:
+        try:
+            change, lever, lacking = _both_sides(subject, chunk, covector)
+        except Exception as raised:  # positions alone can be differentiated: that was tried
+            return [
+                Measured(skipped=f"no gradient of cells or inputs: {first_line(raised)}")
+            ] * len(structures)
+        error, axis = change.abs().max(0)
+        errors, axes, reach = [*errors, error], [*axes, axis], [*reach, lever]
+        missing = missing or lacking
+    if missing:
+        return [Measured(skipped=f"no gradient with respect to {missing}")] * len(structures)
+    if not errors:
+        return []
+    error, bounds = torch.cat(errors), torch.cat(reach)
+    bounds = (ROUNDINGS * torch.finfo(subject.dtype).eps * bounds).clamp(min=EXACT[subject.dtype])
+    large = (~(error <= bounds)).nonzero()[:, 0].tolist()
+    few = [structures[i] for i in large]
+    if few:
+        answers = rounding(subject, few, subject.yardstick.scales)
+        digits = gradient_rounding(subject, few, covector)
+        for i, one, noise, own in zip(large, few, digits, answers, strict=True):
+            arm = (noise * one.positions.norm(dim=1)).sum()
+            bounds[i] += ROUNDINGS * float(arm + own)
+    words = [AXES[int(axis)] for axis in torch.cat(axes)]
+    return [
+        Measured(float(e), float(b), _said(float(e), float(b), word), details={"axis": word})
+        for e, b, word in zip(error, bounds, words, strict=True)
+    ]
+
+
+def _said(error: float, bound: float, axis: str) -> str:
+    return (
+        f"rotating about {axis} at rest, the output changes by {error:.2g} of its spread per "
+        f"radian more or less than declared, where rounding explains {bound:.1g}"
+    )
+
+
+def _both_sides(
+    subject: Subject, structures: Sequence[Structure], covector: Mapping[str, Tensor]
+) -> tuple[Float[Tensor, "axes structures"], Float[Tensor, "structures"], str]:
+    """Left side minus right side, the sum of |gradient| |x|, and what has no gradient."""
+    batch = subject.batch(structures)
+    leaves = {"pos": VECTOR}
+    if any(_turning(one) for one in structures):
+        leaves |= dict(subject.contract.inputs)
+        leaves |= {"cell": VECTOR} if structures[0].cell is not None else {}
+    for name in leaves:
+        batch[name] = batch[name].detach().requires_grad_()
+    given = {name: batch[name] for name in leaves}
+    with torch.enable_grad():
+        returned = subject.raw(batch)
+        total = subject.weighed(returned, covector, batch).sum()
+    slopes = torch.autograd.grad(total, list(given.values()), allow_unused=True)
+    change = torch.zeros(3, len(structures), dtype=subject.dtype, device=subject.device)
+    lever = torch.zeros_like(change[0])
+    missing = ""
+    with torch.no_grad():
+        for name, slope in zip(leaves, slopes, strict=True):
+            if slope is None:
+                missing = missing or name
+                continue
+            owner = _owner(name, given[name], batch)
+            rows, slope = (
+                x.reshape(len(owner), -1, leaves[name].dim) for x in (given[name], slope)
+            )
+            for axis in range(3):
+                turned = rows @ generator(leaves[name], axis).T.to(rows)
+                change[axis].index_add_(0, owner, (turned * slope).sum((1, 2)))
+            lever.index_add_(0, owner, (rows.norm(dim=2) * slope.norm(dim=2)).sum(1))
+        for axis in range(3):
+            outputs = subject.contract.outputs
+            turned_back = {
+                name: generator(outputs[name].representation, axis).T @ c
+                for name, c in covector.items()
+            }
+            change[axis] -= subject.weighed(returned, turned_back, batch)
+    return change.double().cpu(), lever.double().cpu(), missing
+
+
+def _owner(name: str, values: Tensor, batch: Batch) -> Tensor:
+    """The structure of each row of an attribute."""
+    if name == "cell" or len(values) != len(batch.batch):
+        return torch.arange(batch.num_graphs, device=values.device)
+    return batch.batch
+
+
+def _turning(structure: Structure) -> bool:
+    """Whether anything but positions turns."""
+    cell = structure.cell is not None and bool(structure.cell.any())
+    return cell or any(bool(values.any()) for values in structure.inputs.values())

@@ -1,0 +1,98 @@
+"""The error of an exact model is rounding, and so falls with the precision of the numbers.
+
+From single to double precision the error of an exact model falls by the ratio of the two, about
+5e8. That of a quadrature, of a table, or of a constant kept in single precision does not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from equivariance_tests.checks.check import Check, Law, Outcome
+from equivariance_tests.checks.equivariance import turning_errors
+from equivariance_tests.clouds import TURNS, Cloud, Structure
+from equivariance_tests.clouds.turns import PROPER
+from equivariance_tests.failures import Imprecise, NotEquivariant
+from equivariance_tests.subject import Subject
+from symmetrize import Contract
+
+COARSE, FINE = torch.float32, torch.float64
+SEEDS = 6
+
+
+class AllTurns(Law):
+    """Equivariance under all turns that the contract claims."""
+
+    name = "equivariance"
+    law = "F(g x) = rho(g) F(x)"
+    failure = NotEquivariant
+
+    def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
+        """Largest over rotations and, where claimed, reflections."""
+        turns = TURNS if subject.contract.group == "O(3)" else PROPER
+        return turning_errors(subject, structures, turns)
+
+
+class PrecisionLadder(Check):
+    """The error of equivariance is rounding in single and in double precision."""
+
+    name = "precision ladder"
+    law = "the error of F(g x) = rho(g) F(x) falls with the precision"
+    turning: ClassVar[Law] = AllTurns()
+
+    def silent(self, subject: Subject) -> str | None:
+        """Only what claims a group has such an error."""
+        return None if subject.contract.group else "no group is claimed"
+
+    def cases(self, contract: Contract) -> list[Cloud]:
+        """A dozen generic clouds: what is special is the matter of other checks."""
+        return [Cloud("generic", n, seed) for n in (5, 8) for seed in range(SEEDS)]
+
+    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
+        """All clouds in either precision."""
+        found = []
+        for dtype in (COARSE, FINE):
+            try:
+                outcomes = self.turning.outcomes(subject.at(dtype), clouds)
+            except Exception as error:  # whatever a model raises, it cannot be compared
+                said = f"{type(error).__name__}: {error}".splitlines()[0]
+                return [_without(cloud, dtype, f" ({said})") for cloud in clouds]
+            if all(one.skipped for one in outcomes):
+                return [_without(cloud, dtype) for cloud in clouds]
+            found.append(outcomes)
+        return [_compared(*both) for both in zip(*found, strict=True)]
+
+
+def _without(cloud: Cloud, dtype: torch.dtype, why: str = "") -> Outcome:
+    return Outcome(cloud, skipped=f"the model does not run in {_name(dtype)}{why}")
+
+
+def _compared(coarse: Outcome, fine: Outcome) -> Outcome:
+    if coarse.skipped or fine.skipped:
+        return coarse if coarse.skipped else fine
+    if coarse.failure is None and fine.failure is None:
+        return fine
+    ratio = coarse.error / fine.error if fine.error else float("inf")
+    said = (
+        f"the error of equivariance is {fine.error:.2g} in double precision, where rounding "
+        f"explains {fine.bound:.1g}, and {coarse.error:.2g} in single precision, where it explains "
+        f"{coarse.bound:.1g}: a ratio of {ratio:.1g}, which is 5e8 for rounding"
+    )
+    worse = fine if fine.failure is not None else coarse
+    assert worse.failure is not None
+    failure = Imprecise(
+        said,
+        worse.cloud,
+        worse.failure.code,
+        worse.error,
+        worse.bound,
+        {"error in float32": coarse.error, "error in float64": fine.error, "ratio": ratio},
+    )
+    return replace(worse, failure=failure)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

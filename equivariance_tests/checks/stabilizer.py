@@ -1,0 +1,125 @@
+"""F(x) = rho(g) P_g F(x) for every g that maps the cloud x to itself, P_g its permutation.
+
+One evaluation, of one cloud: nothing is turned. A model that picks one of several equivalent axes
+may turn it along with the cloud, and so pass where only turned clouds are compared, but its output
+is less symmetric than the cloud.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from equivariance_tests.checks.check import GENERIC_ORIENTATION, Law, Outcome
+from equivariance_tests.clouds import Cloud, Structure
+from equivariance_tests.clouds.point_group import point_group, symmetrized
+from equivariance_tests.clouds.solids import SOLIDS
+from equivariance_tests.failures import NotStabilized
+from equivariance_tests.subject import Subject
+from symmetrize import Contract
+
+SYMMETRIC = (
+    *("atom", "empty", "pair", "coincident", "line", "plane", "pyramid"),
+    *("pyramid of equal inertia", "polygon", "polygon and center", "prism"),
+    *("pair whose rounding lies along it", "left helix", "right helix"),
+    *("pyramid off by 1e-8", "pyramid off by 1e-4", "last neighbor at the cutoff"),
+    *SOLIDS,
+)
+# Polygons and prisms of these numbers of corners; the rest have numbers of their own
+CORNERS = (3, 4, 5, 6)
+# Last digits of the largest coordinate by which a symmetry may be missed; rounding explains more
+MISFIT = 8
+# Where that is above this part of the extent, a cloud has the symmetries of others
+HIDDEN = 1e-5
+
+
+class Stabilizer(Law):
+    """The point group of a symmetric cloud fixes the output."""
+
+    name = "stabilizer"
+    law = "F(x) = rho(g) F(x) for every g that maps x to itself"
+    failure = NotStabilized
+
+    def silent(self, subject: Subject) -> str | None:
+        """Only what claims a group is symmetric."""
+        return None if subject.contract.group else "no group is claimed"
+
+    def cases(self, contract: Contract) -> list[Cloud]:
+        """Symmetric strata, in a generic orientation and in the one of their coordinates."""
+        numbers = dict.fromkeys(("polygon", "polygon and center", "prism"), CORNERS)
+        named = [(name, n) for name in SYMMETRIC for n in numbers.get(name, (5,))]
+        turned = [Cloud(name, n, 1, GENERIC_ORIENTATION) for name, n in named]
+        return turned + [Cloud(name, n, 1) for name, n in named]
+
+    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
+        """How the law holds on the clouds that have a symmetry."""
+        structures = subject.structures(clouds)
+        reasons = {c: _unfit(subject, one) for c, one in zip(clouds, structures, strict=True)}
+        kept = [cloud for cloud in clouds if not reasons[cloud]]
+        found = dict(zip(kept, super().outcomes(subject, kept), strict=True))
+        return [found.get(c, Outcome(c, skipped=reasons[c])) for c in clouds]
+
+    def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
+        """Largest over all elements; one call of the model in all."""
+        # in double precision a cloud that was rounded to single has hardly a symmetry left
+        exact = [symmetrized(one, _misfit(one)) for one in structures]
+        answers = subject([one.rounded(subject.dtype) for one in exact])
+        worst, what = torch.zeros(len(structures), dtype=torch.float64), []
+        for i, structure in enumerate(exact):
+            matrices, permutations = symmetries(subject, structure)
+            changes = _changes(subject, answers.of(i), matrices, permutations)
+            element = int(changes.argmax())
+            worst[i] = changes[element]
+            said = f"under one of the {len(matrices)} symmetries of the cloud that were tried"
+            what.append(f"{said}, {matrices[element].tolist()}")
+        return worst, what
+
+
+def symmetries(
+    subject: Subject, structure: Structure
+) -> tuple[Float[Tensor, "elements 3 3"], Int[Tensor, "elements points"]]:
+    """The elements of the point group that the contract speaks of."""
+    matrices, permutations = point_group(structure, _misfit(structure))
+    if subject.contract.group == "SO(3)":
+        proper = torch.linalg.det(matrices) > 0
+        return matrices[proper], permutations[proper]
+    return matrices, permutations
+
+
+def _unfit(subject: Subject, structure: Structure) -> str:
+    """Why the law says nothing about a structure; empty if it does."""
+    if structure.pbc is not None and bool(structure.pbc.any()):
+        return "periodic"
+    if any(bool(values.any()) for values in structure.inputs.values()):
+        return "its inputs are not symmetric"
+    if _misfit(structure) > HIDDEN:
+        return "rounding hides whether it is symmetric"
+    return "" if len(symmetries(subject, structure)[0]) > 1 else "it has no symmetry"
+
+
+def _misfit(structure: Structure) -> float:
+    """How far a structure may miss a symmetry, relative to its extent, by what numbers it has."""
+    single = bool((structure.rounded(torch.float32).positions == structure.positions).all())
+    eps = torch.finfo(torch.float32 if single else torch.float64).eps
+    return MISFIT * eps * max(1.0, structure.largest / structure.extent)
+
+
+def _changes(
+    subject: Subject,
+    rows: dict[str, Float[Tensor, "rows dim"]],
+    matrices: Float[Tensor, "elements 3 3"],
+    permutations: Int[Tensor, "elements points"],
+) -> Float[Tensor, "elements"]:
+    """How much each element changes the answer, in units of the spread; infinite for NaN."""
+    worst = torch.zeros(len(matrices), dtype=torch.float64)
+    for name, output in subject.contract.outputs.items():
+        values = rows[name]
+        if values.numel() == 0:
+            continue
+        turned = torch.einsum("gij,rj->gri", output.representation.matrices(matrices), values)
+        # the row of a point, turned, is that of the point which it becomes
+        there = values[permutations] if output.per_point else values
+        change = ((turned - there).abs() / subject.yardstick.scales[name]).amax((1, 2))
+        worst = torch.maximum(worst, change.nan_to_num(nan=torch.inf))
+    return worst

@@ -1,0 +1,93 @@
+"""F(x + t) = F(x): only differences of positions count.
+
+Far from the origin coordinates have fewer digits. So that clouds of one shape are compared, x + t
+is rounded first, and its partner is what was rounded minus t, which takes no rounding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from equivariance_tests.checks.check import Check, Law, Outcome, every_stratum
+from equivariance_tests.checks.permutation import DECORATED
+from equivariance_tests.clouds import Cloud, Structure
+from equivariance_tests.failures import NotTranslated
+from equivariance_tests.subject import Subject
+from symmetrize import Contract
+
+# In units of the setting. The first is dyadic, but not on the grid of the clouds
+SHIFTS = ((0.375, -0.3125, 0.21875), (1e3, -1e3, 5e2), (1e6, -1e6, 5e5))
+# Where the last digit is above this part of the unit, there is no cloud left to speak of
+RESOLVED = 1e-3
+
+
+class Translation(Check):
+    """Outputs do not change as a cloud moves, a little or far away; cells stay as they are."""
+
+    name = "translation"
+    law = "F(x + t) = F(x) for every shift t"
+
+    def cases(self, contract: Contract) -> list[Cloud]:
+        """All strata, decorated clouds among them."""
+        return every_stratum(contract) + DECORATED
+
+    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
+        """Each shift with the rounding that there is at its far end; the worst of them."""
+        eps = torch.finfo(subject.dtype).eps
+        shifts = [Shift(one) for one in SHIFTS if eps * max(one) < RESOLVED]
+        found = [one.outcomes(subject, clouds) for one in shifts]
+        return [worst(outcomes) for outcomes in zip(*found, strict=True)]
+
+
+@dataclass(frozen=True)
+class Shift(Law):
+    """The law for one shift, in units of the setting."""
+
+    name: ClassVar[str] = "translation"
+    law: ClassVar[str] = "F(x + t) = F(x) for one shift t"
+    failure = NotTranslated
+    shift: tuple[float, float, float]
+
+    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
+        """How the law holds where the shift leaves a cloud in its stratum."""
+        kept = [cloud for cloud in clouds if not self._merges(subject, cloud)]
+        found = dict(zip(kept, super().outcomes(subject, kept), strict=True))
+        why = "points fall together where they are moved to"
+        return [found.get(cloud, Outcome(cloud, skipped=why)) for cloud in clouds]
+
+    def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
+        """Two calls of the model."""
+        moved = [self._moved(subject, one) for one in structures]
+        back = [one.at(one.positions - self._by(subject)) for one in moved]
+        change = subject(moved).minus(subject(back)).largest(subject.yardstick.scales)
+        said = f"as the cloud moves by {self._by(subject).tolist()}"
+        return change.nan_to_num(nan=torch.inf), [said] * len(structures)
+
+    def bounds(self, subject: Subject, structures: Sequence[Structure]) -> Tensor:
+        """What rounding explains where coordinates are largest, at the far end."""
+        return super().bounds(subject, [self._moved(subject, one) for one in structures])
+
+    def _by(self, subject: Subject) -> Float[Tensor, "3"]:
+        shift = subject.setting.unit * torch.tensor(self.shift, dtype=torch.float64)
+        return shift.to(subject.dtype).double()
+
+    def _moved(self, subject: Subject, structure: Structure) -> Structure:
+        return structure.at(structure.positions + self._by(subject)).rounded(subject.dtype)
+
+    def _merges(self, subject: Subject, cloud: Cloud) -> bool:
+        (here,) = subject.structures([cloud])
+        there = self._moved(subject, here)
+        return len(there.positions.unique(dim=0)) < len(here.positions.unique(dim=0))
+
+
+def worst(outcomes: Sequence[Outcome]) -> Outcome:
+    """Of several outcomes for one cloud: the first failure, or what comes closest to one."""
+    said = [one for one in outcomes if not one.skipped]
+    failed = [one for one in said if one.failure is not None]
+    if failed or not said:
+        return (failed or list(outcomes))[0]
+    return max(said, key=lambda one: one.error / one.bound)

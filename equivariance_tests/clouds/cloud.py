@@ -1,0 +1,200 @@
+"""A cloud as a descriptor of small integers, and the setting that makes a structure of it.
+
+A ``Cloud`` says which stratum, about how many points, which of them, how they lie in space. It
+prints as code to paste and shrinks to fewer points, a simpler stratum, and no turn. What is the
+same for all clouds of a model, its cutoff, its species, the attributes that it takes, is in the
+``Setting``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equivariance_tests.clouds.crystals import CRYSTALS
+from equivariance_tests.clouds.strata import CUTOFF, FINITE
+from equivariance_tests.clouds.structure import Structure
+from equivariance_tests.clouds.turns import UNTURNED, Quaternion, Turn
+from symmetrize import Contract
+
+# Where the clouds of large coordinates lie, in powers of ten of (1, -1, 1/2)
+AWAY = torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)
+STRATA: tuple[str, ...] = (*FINITE, *CRYSTALS)
+
+
+@dataclass(frozen=True, repr=False)
+class Cloud:
+    """A cloud, by what it is like.
+
+    Attributes:
+        stratum: one of ``STRATA``.
+        number: of points, about; some strata have their own.
+        seed: which of the clouds of the stratum.
+        turn: integer quaternion (w, x, y, z) by which it lies in space.
+        scale: power of ten by which it is larger than usual; crystals are never smaller.
+        offset: power of ten, in the unit of the setting, of its distance from the origin; 0 at it.
+        decorated: whether species and inputs differ from point to point; if not, all points are
+            of the first species and inputs are zero, so that a cloud has the symmetry of its shape.
+
+    >>> Cloud("pyramid", number=5)
+    Cloud('pyramid', number=5)
+    >>> len(Setting().structure(Cloud("pyramid")))
+    5
+    """
+
+    stratum: str = "generic"
+    number: int = 4
+    seed: int = 0
+    turn: Quaternion = UNTURNED
+    scale: int = 0
+    offset: int = 0
+    decorated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.stratum not in STRATA:
+            raise ValueError(
+                f"`stratum` is {self.stratum!r} but must be one of {', '.join(STRATA)}"
+            )
+
+    def __repr__(self) -> str:
+        said = [repr(self.stratum)]
+        for one in fields(self)[1:]:
+            value = getattr(self, one.name)
+            if value != one.default:
+                said.append(f"{one.name}={value!r}")
+        return f"Cloud({', '.join(said)})"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Given(Cloud):
+    """A structure of a user, where a cloud is expected; equal to nothing but itself.
+
+    Attributes:
+        given: the structure.
+    """
+
+    given: Structure | None = None
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"the structure of {0 if self.given is None else len(self.given)} points given"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the structures of one model have in common.
+
+    Attributes:
+        cutoff: what stands for the cutoff in the strata, in the unit of the positions.
+        species: the integers that ``z`` may be; empty for a model that takes none.
+        contract: says which inputs there are and whether cells are understood.
+        of_structures: names of inputs with one row for each structure, not for each point.
+
+    >>> setting = Setting.of(Contract("0e", cutoff=6.0), species=[1, 8])
+    >>> setting.structure(Cloud("at the cutoff", number=3)).positions.norm(dim=1).max()
+    tensor(6., dtype=torch.float64)
+    """
+
+    cutoff: float = CUTOFF
+    species: tuple[int, ...] = ()
+    contract: Contract = field(default_factory=lambda: Contract("0e"))
+    of_structures: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls,
+        contract: Contract,
+        species: Sequence[int] = (),
+        of_structures: Sequence[str] = (),
+        unit: int | float | None = None,
+    ) -> Setting:
+        """The setting of a model with this contract.
+
+        Args:
+            contract: of the model.
+            species: the integers that ``z`` may be.
+            of_structures: names of inputs with one row for each structure.
+            unit: length that points of a cloud are typically apart, in the unit of the positions;
+                a third of the cutoff if not given, 1 without a cutoff.
+
+        Raises:
+            ValueError: if a name is not among the inputs of the contract.
+        """
+        unknown = set(of_structures) - set(contract.inputs)
+        if unknown:
+            raise ValueError(
+                f"`of_structures` names {sorted(unknown)} but the contract has the inputs "
+                f"{sorted(contract.inputs)}: declare them there"
+            )
+        if unit is not None:
+            cutoff = CUTOFF * float(unit)
+        else:
+            cutoff = CUTOFF if contract.cutoff is None else contract.cutoff
+        return cls(cutoff, tuple(species), contract, frozenset(of_structures))
+
+    @property
+    def unit(self) -> float:
+        """The length that is 1 in the strata."""
+        return self.cutoff / CUTOFF
+
+    def structure(self, cloud: Cloud) -> Structure:
+        """The structure that a cloud describes, for this model."""
+        if isinstance(cloud, Given) and cloud.given is not None:
+            return cloud.given
+        rng = np.random.default_rng(cloud.seed)
+        matrix = Turn(cloud.turn).matrix()
+        factor = 10.0**cloud.scale
+        cell = pbc = None
+        if cloud.stratum in CRYSTALS:
+            crystal = CRYSTALS[cloud.stratum](cloud.number, cloud.seed)
+            # in a smaller one there would be neighbors without number
+            factor = max(factor, 1.0)
+            points, pbc = crystal.points, crystal.pbc
+            cell = self._scaled(crystal.cell, factor) @ matrix.T
+        else:
+            points = FINITE[cloud.stratum](cloud.number, cloud.seed)
+            if self.contract.periodic:  # finite structures are batched with periodic ones
+                cell = torch.zeros(3, 3, dtype=torch.float64)
+                pbc = torch.zeros(3, dtype=torch.bool)
+        positions = self._scaled(points, factor) @ matrix.T
+        if cloud.offset:
+            positions = positions + self.unit * 10.0**cloud.offset * AWAY
+        structure = Structure(positions, cell=cell, pbc=pbc)
+        return self._dressed(structure, cloud, rng)
+
+    def _scaled(self, points: Tensor, factor: float) -> Tensor:
+        # multiplied first: a point at CUTOFF then lies exactly at the cutoff
+        return points * self.cutoff / CUTOFF * factor
+
+    def _dressed(self, structure: Structure, cloud: Cloud, rng: np.random.Generator) -> Structure:
+        """With species and inputs."""
+        size = len(structure)
+        species = None
+        if self.species:
+            kinds = rng.integers(len(self.species), size=size) * cloud.decorated
+            species = torch.as_tensor(np.asarray(self.species)[kinds], dtype=torch.long)
+        inputs = {}
+        for name, representation in self.contract.inputs.items():
+            rows = 1 if name in self.of_structures else size
+            shape = (rows, *representation.value_shape)
+            drawn = torch.as_tensor(rng.integers(-4, 5, size=shape) / 4.0)
+            inputs[name] = representation.symmetrize_indices(drawn * cloud.decorated)
+        return Structure(
+            structure.positions,
+            species,
+            structure.cell,
+            structure.pbc,
+            inputs,
+            self.of_structures,
+        )
+
+
+def structures(setting: Setting, clouds: Sequence[Cloud]) -> list[Structure]:
+    """The structures that clouds describe."""
+    return [setting.structure(cloud) for cloud in clouds]

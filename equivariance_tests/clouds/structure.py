@@ -1,0 +1,140 @@
+"""A structure: positions, species, cell and whatever else turns with it, and what is done to it.
+
+Everything is float64 and on the CPU; ``collate`` makes the batch that a model takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from symmetrize import Contract
+
+# Distances below this part of the coordinates are their rounding
+ROUNDED = 2.0**-48
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Points in space, finite or periodic, of which one test is made.
+
+    Attributes:
+        positions: (n, 3), in the unit of the model.
+        species: (n,) integers, or None for a model that knows none.
+        cell: (3, 3) lattice vectors as rows, or None.
+        pbc: (3,) which of them are periods, with ``cell``.
+        inputs: other attributes that the contract names: (n, *value_shape) or (1, *value_shape).
+        of_structures: names of the inputs with a single row, which belongs to the structure.
+    """
+
+    positions: Float[Tensor, "points 3"]
+    species: Int[Tensor, "points"] | None = None
+    cell: Float[Tensor, "3 3"] | None = None
+    pbc: Bool[Tensor, "3"] | None = None
+    inputs: Mapping[str, Float[Tensor, "rows *value"]] = field(default_factory=dict)
+    of_structures: frozenset[str] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def extent(self) -> float:
+        """Largest distance of a point from the mean of all; 1 if that is zero, but for rounding."""
+        if len(self) == 0:
+            return 1.0
+        away = float((self.positions - self.positions.mean(0)).norm(dim=1).max())
+        # the mean of equal numbers is not always that number
+        return away if away > ROUNDED * self.largest else 1.0
+
+    @property
+    def largest(self) -> float:
+        """Largest coordinate, which rounding is relative to."""
+        return float(self.positions.abs().max()) if len(self) else 0.0
+
+    def turned(self, matrix: Float[Tensor, "3 3"], contract: Contract) -> Structure:
+        """Rotated or reflected about the origin, with cell and inputs."""
+        inputs = {
+            name: contract.inputs[name].rotate(values[None], matrix[None])[0]
+            for name, values in self.inputs.items()
+        }
+        cell = None if self.cell is None else self.cell @ matrix.T
+        return replace(self, positions=self.positions @ matrix.T, cell=cell, inputs=inputs)
+
+    def at(self, positions: Float[Tensor, "points 3"]) -> Structure:
+        """The same points elsewhere."""
+        return replace(self, positions=positions)
+
+    def permuted(self, order: Int[Tensor, "points"]) -> Structure:
+        """The same points in another order."""
+        return replace(
+            self,
+            positions=self.positions[order],
+            species=None if self.species is None else self.species[order],
+            inputs={
+                name: values[order] if self.by_point(name) else values
+                for name, values in self.inputs.items()
+            },
+        )
+
+    def joined(self, other: Structure) -> Structure:
+        """This one and another in one, finite, structure; attributes of structures are its own."""
+        both = None
+        if self.species is not None and other.species is not None:
+            both = torch.cat([self.species, other.species])
+        inputs = {
+            name: torch.cat([values, other.inputs[name]]) if self.by_point(name) else values
+            for name, values in self.inputs.items()
+        }
+        positions = torch.cat([self.positions, other.positions])
+        return replace(self, positions=positions, species=both, inputs=inputs)
+
+    def by_point(self, name: str) -> bool:
+        """Whether an input has one row for each point."""
+        return name not in self.of_structures
+
+    def rounded(self, dtype: torch.dtype) -> Structure:
+        """All numbers as they are in another precision."""
+        return replace(
+            self,
+            positions=self.positions.to(dtype).double(),
+            cell=None if self.cell is None else self.cell.to(dtype).double(),
+            inputs={name: values.to(dtype).double() for name, values in self.inputs.items()},
+        )
+
+    def code(self) -> str:
+        """Python that makes the ``Data`` of this structure, digit for digit."""
+        lines = [f"pos=torch.tensor({self.positions.tolist()}, dtype=torch.float64)"]
+        if self.species is not None:
+            lines.append(f"z=torch.tensor({self.species.tolist()})")
+        if self.cell is not None and self.pbc is not None:
+            lines.append(f"cell=torch.tensor([{self.cell.tolist()}], dtype=torch.float64)")
+            lines.append(f"pbc=torch.tensor([{self.pbc.tolist()}])")
+        for name, values in self.inputs.items():
+            lines.append(f"{name}=torch.tensor({values.tolist()}, dtype=torch.float64)")
+        if len(self) == 0:
+            lines[0] = "pos=torch.zeros(0, 3, dtype=torch.float64)"
+        return "Data(\n" + "".join(f"    {line},\n" for line in lines) + ")"
+
+
+def collate(
+    structures: Sequence[Structure],
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> Batch:
+    """The batch that a model takes: ``pos``, ``z``, ``cell``, ``pbc``, and the inputs by name."""
+    items = []
+    for structure in structures:
+        item = Data(pos=structure.positions.to(dtype))
+        if structure.species is not None:
+            item.z = structure.species
+        if structure.cell is not None and structure.pbc is not None:
+            item.cell, item.pbc = structure.cell.to(dtype)[None], structure.pbc[None]
+        for name, values in structure.inputs.items():
+            item[name] = values.to(dtype)
+        items.append(item)
+    return Batch.from_data_list(items).to(device)

@@ -1,0 +1,110 @@
+"""An output, its gradient, and its Hessian times a vector, as functions of the positions.
+
+Continuity is a property of each of them by itself: a kink of the output is a jump of its gradient.
+All are in units of the spread of the output and of the unit of length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from equivariance_tests.clouds import Structure
+from equivariance_tests.subject import SEED, Subject
+from symmetrize import Contract
+
+# (clouds, points, 3) positions to (clouds, values)
+Function = Callable[[Float[Tensor, "clouds points 3"]], Float[Tensor, "clouds values"]]
+NAMES = ("the output", "its gradient", "its Hessian times a vector")
+# Breaks of a higher order than this are beyond what a scan tells from what is smooth
+HIGHEST = 2
+
+
+@dataclass(frozen=True)
+class Order:
+    """A derivative of a model at variants of one structure that differ in positions only.
+
+    Attributes:
+        order: 0 for the output itself.
+        function: of positions.
+        name: what it is.
+    """
+
+    order: int
+    function: Function
+
+    @property
+    def name(self) -> str:
+        """What it is called in a sentence."""
+        return NAMES[self.order]
+
+
+def orders(subject: Subject, structure: Structure, highest: int = HIGHEST) -> list[Order]:
+    """The output and those of its derivatives that the contract says are continuous.
+
+    Derivatives that a model does not have, for it is not made of differentiable functions, are left
+    out.
+
+    Args:
+        subject: the model, in double precision.
+        structure: the points, and whatever else stays as it is.
+        highest: largest order of interest.
+    """
+    claimed = claimed_order(subject.contract)
+    found = [Order(0, _outputs(subject, structure))]
+    for order in range(1, 1 + min(highest, claimed)):
+        function = _derivative(subject, structure, order)
+        try:
+            defined = function(structure.positions[None])
+        except (RuntimeError, NotImplementedError):
+            break
+        if defined.numel() != structure.positions.numel():
+            break
+        found.append(Order(order, function))
+    return found
+
+
+def claimed_order(contract: Contract) -> int:
+    """Order of the highest derivative that is claimed to be continuous; -1 if none is."""
+    if contract.smoothness is None:
+        return -1
+    return HIGHEST if contract.smoothness == math.inf else int(contract.smoothness)
+
+
+def _variants(structure: Structure, positions: Tensor) -> list[Structure]:
+    return [structure.at(one) for one in positions]
+
+
+def _outputs(subject: Subject, structure: Structure) -> Function:
+    scales = subject.yardstick.scales
+
+    def function(positions: Tensor) -> Tensor:
+        answers = subject(_variants(structure, positions))
+        rows = [
+            (values / scales[name]).reshape(len(positions), -1)
+            for name, values in answers.values.items()
+        ]
+        return torch.cat(rows, 1)
+
+    return function
+
+
+def _derivative(subject: Subject, structure: Structure, order: int) -> Function:
+    covector = subject.covector(subject.yardstick.scales)
+    unit = subject.setting.unit
+    generator = torch.Generator().manual_seed(SEED)
+    direction = torch.randn(len(structure), 3, dtype=torch.float64, generator=generator)
+
+    def function(positions: Tensor) -> Tensor:
+        along = [unit * direction] * len(positions) if order == 2 else None
+        found = subject.gradients(_variants(structure, positions), covector, along)
+        if found is None:
+            return positions.new_zeros(len(positions), 0)
+        return unit * found.reshape(len(positions), -1)
+
+    return function

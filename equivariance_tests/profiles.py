@@ -1,0 +1,55 @@
+"""How much is tried: ``fast`` while one works, ``ci`` for every change, ``deep`` before a release.
+
+Plain numbers: neither torch nor torch-geometric is imported here.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Numbers of clouds beyond the named cases, which are tried in every profile.
+
+    Time grows in proportion to them. Limits are numbers of clouds, so that a machine under load
+    tries the same ones; but for how long a counterexample is made smaller.
+
+    Attributes:
+        name: of the profile.
+        clouds: random ones, over all laws of which a cloud takes milliseconds.
+        slow_clouds: the same for checks of which a cloud takes up to seconds.
+        slow_cases: named cases of each slow check; None for all.
+        points: largest number of points of a random cloud, about.
+        shrinking: seconds, at most, in which the smallest cloud that fails is looked for.
+    """
+
+    name: str
+    clouds: int
+    slow_clouds: int
+    slow_cases: int | None
+    points: int = 8
+    shrinking: int | float = 20.0
+
+
+PROFILES: dict[str, Profile] = {
+    one.name: one
+    for one in (
+        Profile("fast", clouds=1_000, slow_clouds=6, slow_cases=12, shrinking=4.0),
+        Profile("ci", clouds=10_000, slow_clouds=60, slow_cases=None, points=12),
+        Profile("deep", clouds=100_000, slow_clouds=600, slow_cases=None, points=12),
+    )
+}
+
+
+def profile_of(profile: str | Profile) -> Profile:
+    """A profile by its name.
+
+    Raises:
+        ValueError: if there is none of this name.
+    """
+    if isinstance(profile, Profile):
+        return profile
+    if profile not in PROFILES:
+        raise ValueError(
+            f"`profile` is {profile!r} but must be one of {', '.join(PROFILES)}, or a Profile"
+        )
+    return PROFILES[profile]

@@ -1,0 +1,188 @@
+"""What errors are measured in: the spread of an output, and the rounding of its inputs.
+
+The spread is the root mean square of each part of an output (one irrep, one Cartesian tensor) over
+unrelated clouds, from its mean: neither a constant offset nor zeros make an error look small.
+
+Rounding is not measured where the error is: at a discontinuity the last digit of a coordinate
+changes the output as much as anything else. The slope of the output is, over finite displacements;
+the slope times the last digit of the largest coordinate is what rounding can do. A jump of size J
+within the shortest displacement h then passes for rounding of J ulp / h, which is far below J.
+Nor can an answer be better than its own last digit: next to its spread that is large for an energy
+with a large offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from equivariance_tests.clouds import Cloud, Structure
+from equivariance_tests.subject import Answers, Subject
+from symmetrize import Contract
+
+# Clouds that spreads are taken over, all of one size and one composition
+UNRELATED, POINTS = 30, 6
+# An output that changes by less than this part of its size is the same for all clouds
+VACUOUS = 1e-10
+# A part of an irrep that is this much fainter than the rest is measured with the rest
+FAINT = 1e-6
+# What is rounding without any question: a few thousand operations on numbers of order one
+EXACT = {torch.float64: 1e-12, torch.float32: 2e-5}
+# Errors up to this many times what the last digit of a coordinate does are rounding
+ROUNDINGS = 30.0
+# Displacements over which slopes are measured, relative to the extent of the cloud
+DISPLACEMENTS = (1e-2, 1e-4, 1e-6, 1e-8)
+DIRECTIONS = 2
+# How often, and by how many of them, last digits are changed where ties may be decided by them
+SHAKEN, DIGITS = 12, 4.0
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """The spread of each output.
+
+    Attributes:
+        scales: (dim,) of each output: the spread of the part that a column belongs to.
+        vacuous: parts that are the same for all clouds, such as "energy 0e".
+        undefined: the clouds without a finite answer, out of those that were tried.
+    """
+
+    scales: Mapping[str, Float[Tensor, "dim"]]
+    vacuous: tuple[str, ...]
+    undefined: tuple[Cloud, ...]
+
+
+def measured(subject: Subject) -> Yardstick:
+    """The spread of each output of a model over unrelated clouds.
+
+    It is infinite where the model answers none of them.
+    """
+    clouds = unrelated(subject.contract)
+    answered = subject.answered(clouds)
+    undefined = tuple(c for c, good in zip(clouds, answered, strict=True) if not good)
+    if len(undefined) == len(clouds):
+        outputs = subject.contract.outputs.items()
+        endless = {name: torch.full((one.representation.dim,), torch.inf) for name, one in outputs}
+        return Yardstick({name: scale.double() for name, scale in endless.items()}, (), undefined)
+    defined = [cloud for cloud, good in zip(clouds, answered, strict=True) if good]
+    species = subject.setting.species
+    answers = subject([_of_species(one, species) for one in subject.structures(defined)])
+    finite = answers.finite()
+    scales, vacuous = {}, []
+    for name, values in answers.values.items():
+        kept = values[finite[answers.owner[name]]]
+        representation = subject.contract.outputs[name].representation
+        scale = torch.full((values.size(1),), torch.inf, dtype=torch.float64)
+        if len(kept):
+            squares = (kept - kept.mean(0)).square().mean(0)
+            size = float(kept.abs().max())
+            for label, columns in _irreps(representation):
+                whole = float(squares[columns].mean().sqrt())
+                if not whole > VACUOUS * size:
+                    vacuous.append(f"{name} {label}")
+                    continue
+                for block in representation.blocks:
+                    if columns.start <= block.columns.start < columns.stop:
+                        part = float(squares[block.columns].mean().sqrt())
+                        scale[block.columns] = max(part, FAINT * whole)
+        scales[name] = scale
+    return Yardstick(scales, tuple(vacuous), undefined)
+
+
+def unrelated(contract: Contract) -> list[Cloud]:
+    """Clouds of one size, whose inputs differ too: outputs may be zero where inputs are."""
+    inputs = bool(contract.inputs)
+    return [Cloud("generic", POINTS, seed, decorated=inputs) for seed in range(UNRELATED)]
+
+
+def _of_species(structure: Structure, species: Sequence[int]) -> Structure:
+    """All points of the first species: energies of compositions differ by more than of shapes."""
+    if structure.species is None:
+        return structure
+    return replace(structure, species=torch.full_like(structure.species, species[0]))
+
+
+def _irreps(representation: object) -> list[tuple[str, slice]]:
+    """All copies of an irrep together, or the whole Cartesian tensor."""
+    found: dict[str, slice] = {}
+    for block in representation.blocks:  # type: ignore[attr-defined]
+        label = block.label.partition("[")[0]
+        start = found[label].start if label in found else block.columns.start
+        found[label] = slice(start, block.columns.stop)
+    return list(found.items())
+
+
+def rounding(
+    subject: Subject,
+    structures: Sequence[Structure],
+    scales: Mapping[str, Float[Tensor, "dim"]],
+    finest: int | float = 0.0,
+    dtype: torch.dtype | None = None,
+) -> Float[Tensor, "structures"]:
+    """How much the last digit of the largest coordinate changes the answer to each structure.
+
+    No less than the last digit of the answer itself.
+
+    Args:
+        subject: the model.
+        structures: where.
+        scales: that answers are measured in.
+        finest: shortest displacement, relative to the extent; longer ones only where coordinates
+            are so large that it would be their last digits.
+        dtype: in which coordinates are rounded; that of the model if not given.
+    """
+    eps = torch.finfo(dtype or subject.dtype).eps
+    own = torch.finfo(subject.dtype).eps
+    here = subject(structures)
+    worst = last_digits(here, scales, dtype or subject.dtype)
+    generator = torch.Generator().manual_seed(0)
+    for relative in DISPLACEMENTS:
+        if relative < finest:
+            continue
+        for _ in range(DIRECTIONS):
+            moved, slopes = [], []
+            for structure in structures:
+                away = torch.randn(
+                    structure.positions.shape, dtype=torch.float64, generator=generator
+                )
+                step = max(relative * structure.extent, 64 * own * structure.largest)
+                moved.append(structure.at(structure.positions + step * away).rounded(subject.dtype))
+                slopes.append(eps * structure.largest / step)
+            change = subject(moved).minus(here).largest(scales)
+            worst = torch.fmax(worst, change * torch.tensor(slopes, dtype=torch.float64))
+    return worst
+
+
+def shaken(
+    subject: Subject,
+    structures: Sequence[Structure],
+    scales: Mapping[str, Float[Tensor, "dim"]],
+) -> Float[Tensor, "structures"]:
+    """How much the answer changes as the last digits of the coordinates do.
+
+    A model that claims no smoothness may jump at a tie, at two equal distances or a point at
+    exactly the cutoff, and rounding decides which way: what it decides is no error.
+    """
+    ulp = torch.finfo(subject.dtype).eps
+    here = subject(structures)
+    worst = torch.zeros(len(structures), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(SHAKEN):
+        moved = []
+        for one in structures:
+            away = torch.randn(one.positions.shape, dtype=torch.float64, generator=generator)
+            size = DIGITS * ulp * max(one.largest, one.extent)
+            moved.append(one.at(one.positions + size * away).rounded(subject.dtype))
+        worst = torch.fmax(worst, subject(moved).minus(here).largest(scales))
+    return worst
+
+
+def last_digits(
+    answers: Answers, scales: Mapping[str, Float[Tensor, "dim"]], dtype: torch.dtype
+) -> Float[Tensor, "structures"]:
+    """The last digit of the largest answer to each structure, in units of the scales."""
+    return torch.finfo(dtype).eps * answers.largest(scales)
