@@ -33,7 +33,7 @@ FAINT = 1e-6
 # What is rounding without any question: a few thousand operations on numbers of order one
 EXACT = {torch.float64: 1e-12, torch.float32: 2e-5}
 # Errors up to this many times what the last digit of a coordinate does are rounding
-ROUNDINGS = 30.0
+ROUNDINGS = 50.0
 # Displacements over which slopes are measured, relative to the extent of the cloud
 DISPLACEMENTS = (1e-2, 1e-4, 1e-6, 1e-8)
 DIRECTIONS = 2

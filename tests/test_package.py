@@ -15,11 +15,11 @@ PACKAGES = ["symmetrize", "backbones", "equivariance_tests"]
 # What only some users need is imported where it is used.
 OPTIONAL = ["ase", "matplotlib", "rich", "vesin"]
 # Any import of torch-geometric's data classes brings its networks along: symmetrize does without,
-# the networks in backbones do not.
+# networks and tests that make batches do not.
 HEAVY = {
     "symmetrize": [*OPTIONAL, "torch_geometric.nn", "torch_geometric.datasets"],
     "backbones": OPTIONAL,
-    "equivariance_tests": [*OPTIONAL, "torch_geometric.nn", "torch_geometric.datasets"],
+    "equivariance_tests": OPTIONAL,
 }
 
 IMPORT = """
@@ -87,13 +87,13 @@ def test_wheel_holds_the_packages_their_types_and_the_data(tmp_path):
     # built from a copy of what belongs in it: a build folder left in the sources would leak in
     source = tmp_path / "source"
     source.mkdir()
-    for name in [*PACKAGES, "pyproject.toml", "README.md", "LICENSE"]:
+    for name in [*PACKAGES, "pytest_equivariance.py", "pyproject.toml", "README.md", "LICENSE"]:
         (source / name).symlink_to(ROOT / name)
     subprocess.run([*pip, str(source)], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert tops == set(PACKAGES)
+    assert tops == {*PACKAGES, "pytest_equivariance.py"}
     assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
     assert any(re.fullmatch(r"symmetrize/datasets/\w+\.npz", name) for name in names)
     # the data set and the code together stay small

@@ -9,9 +9,9 @@ from torch_geometric.data import Batch
 
 from equivariance_tests.mutants.averaged import OUTPUTS, DeepSet, DirectedPairs
 from equivariance_tests.mutants.mutant import Mutant
-from equivariance_tests.mutants.pairs import CONTRACT, CUTOFF, PairNetwork
+from equivariance_tests.mutants.pairs import CONTRACT, CUTOFF
 from equivariance_tests.mutants.symmetry import TURNED
-from symmetrize import Contract, PairFrames, QuadratureFrames, RandomFrames, Symmetrizer
+from symmetrize import Contract, HierarchicalFrames, QuadratureFrames, RandomFrames, Symmetrizer
 
 CLAIM = Contract(OUTPUTS)
 ROTATIONS = 8
@@ -37,8 +37,8 @@ class DrawnAnew(nn.Module):
 
 
 def pooled_frames() -> Symmetrizer:
-    """Frames of pairs of the whole structure: those of one fragment serve another one, too."""
-    return Symmetrizer(DirectedPairs(), frames=PairFrames(CUTOFF, auxiliary=PairNetwork()))
+    """Frames of the whole structure: those of one fragment serve another one, out of its sight."""
+    return Symmetrizer(DirectedPairs(), frames=HierarchicalFrames(CUTOFF, preset="lean"))
 
 
 MUTANTS: dict[str, Mutant] = {

@@ -1,0 +1,244 @@
+"""What does certification find in networks that others wrote?
+
+Each network is held to what an interatomic potential, or an equivariant network, is meant to be:
+exact under O(3), smooth to all orders, local within its cutoff, additive where it is a sum of
+atoms. Weights are random, as nothing here depends on training.
+
+Run: python -m benchmarks.certify_others [--only NAME ...] [--profile fast]
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from backbones import PET
+from backbones.adapters import Call, Dense, connect
+from benchmarks._record import read_result, write_result
+from equivariance_tests import certify
+from symmetrize import Contract, HierarchicalFrames, Outputs, Symmetrizer, per_point
+
+SPECIES = (1, 6, 8)
+CUTOFF = 5.0
+SEED = 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network of others (or, to compare, of ours).
+
+    Attributes:
+        make: the network, with random weights.
+        contract: what it is held to.
+        source: the package that it is from.
+        options: of ``certify``.
+    """
+
+    make: Callable[[], Any]
+    contract: Contract
+    source: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def potential(rounds: int, outputs: Outputs = "0e") -> Contract:
+    """An energy, a sum of atoms that see each other in some rounds within the cutoff."""
+    return Contract(outputs, cutoff=CUTOFF, rounds=rounds, extensive=True)
+
+
+def with_all_weights(net: nn.Module) -> nn.Module:
+    """The network with weights drawn that are zero to start with, and hide what they would do."""
+    for weight in net.parameters():
+        if not weight.any():
+            nn.init.normal_(weight, std=0.1)
+    return net
+
+
+class InDefaultDtype(nn.Module):
+    """A network whose own constants have the default dtype, which is that of the positions here."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, data: Data) -> Any:
+        """What the network returns."""
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(data.pos.dtype)
+        try:
+            return self.net(data)
+        finally:
+            torch.set_default_dtype(before)
+
+
+class WithFeatures(nn.Module):
+    """An e3nn network of a dict, for data: ``x`` is one for each point."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, data: Data) -> Tensor:
+        """One row for each structure that has points."""
+        given = {"pos": data.pos, "batch": data.batch, "x": data.pos.new_ones(len(data.pos), 1)}
+        given["z"] = given["x"]
+        return self.net(given)
+
+
+def e3nn_simple() -> nn.Module:
+    from e3nn.nn.models.v2106.gate_points_networks import SimpleNetwork
+
+    net = SimpleNetwork("0e", "0e + 1o + 2e", CUTOFF, 5.0, 5.0, mul=8, layers=2, lmax=2)
+    return WithFeatures(net)
+
+
+def e3nn_2101() -> nn.Module:
+    from e3nn.nn.models.gate_points_2101 import Network
+
+    net = Network(
+        irreps_in=None,
+        irreps_hidden="8x0e + 8x0o + 4x1e + 4x1o + 4x2e",
+        irreps_out="0e + 1o + 2e",
+        irreps_node_attr=None,
+        irreps_edge_attr="0e + 1o + 2e",
+        layers=2,
+        max_radius=CUTOFF,
+        number_of_basis=6,
+        radial_layers=1,
+        radial_neurons=16,
+        num_neighbors=5.0,
+        num_nodes=5.0,
+    )
+    return WithFeatures(net)
+
+
+def schnet() -> nn.Module:
+    from torch_geometric.nn.models import SchNet
+
+    net = SchNet(hidden_channels=16, num_filters=16, num_interactions=2, cutoff=CUTOFF)
+    return Call(net, "z, pos, batch")
+
+
+def dimenet() -> nn.Module:
+    from torch_geometric.nn.models import DimeNetPlusPlus
+
+    net = DimeNetPlusPlus(16, 1, 2, 8, 8, 16, 4, 4, cutoff=CUTOFF)
+    return Call(net, "z, pos, batch")
+
+
+def visnet() -> nn.Module:
+    from torch_geometric.nn.models import ViSNet
+
+    net = ViSNet(hidden_channels=16, num_heads=4, num_layers=2, num_rbf=8, cutoff=CUTOFF)
+    return InDefaultDtype(Call(net, "z, pos, batch -> energy, _"))
+
+
+def metatrain_pet() -> nn.Module:
+    from benchmarks._metatrain import Metatrain
+
+    changes = {"cutoff": CUTOFF, "d_pet": 16, "d_node": 16, "d_head": 16, "d_feedforward": 16}
+    return Metatrain(list(SPECIES), **changes, num_heads=2, num_gnn_layers=2)
+
+
+class OfPoints(nn.Module):
+    """A small smooth network of dense clouds that sees all points: a vector for each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(3, 24), nn.Linear(24, 3)
+
+    def forward(self, clouds: Tensor) -> Tensor:
+        """(b, n, 3) to (b, n, 3)."""
+        hidden = torch.tanh(self.inner(clouds))
+        return self.outer(torch.sin(hidden.sum(1, keepdim=True) + 2 * hidden))
+
+
+def frame_averaging() -> nn.Module:
+    from frame_averaging_pytorch import FrameAverage
+
+    return FrameAverage(OfPoints())
+
+
+def symmetrized_points() -> nn.Module:
+    net = Dense(OfPoints(), "b n c -> b n o")
+    return Symmetrizer(net, per_point("1o"), frames=HierarchicalFrames(length_scale=1.0))
+
+
+def symmetrized_pet() -> nn.Module:
+    net = PET({"energy": "0e"}, SPECIES, cutoff=CUTOFF, width=16, heads=2, rounds=2)
+    return Symmetrizer(net, scope="center", reduce="sum")
+
+
+VECTORS = Contract(per_point("1o"))
+IRREPS = Contract("0e + 1o + 2e", cutoff=CUTOFF, rounds=3, extensive=True)
+OF_ATOMS: dict[str, Any] = {"species": SPECIES}
+ENTRIES: dict[str, Entry] = {
+    "SimpleNetwork v2106": Entry(e3nn_simple, IRREPS, "e3nn"),
+    "gate_points_2101": Entry(e3nn_2101, IRREPS, "e3nn"),
+    "SchNet": Entry(schnet, potential(2), "torch_geometric", OF_ATOMS),
+    "DimeNet++": Entry(dimenet, potential(3), "torch_geometric", OF_ATOMS),
+    "ViSNet": Entry(visnet, potential(3, {"energy": "0e"}), "torch_geometric", OF_ATOMS),
+    "PET": Entry(
+        metatrain_pet,
+        potential(2, per_point("0e")),
+        "metatrain",
+        OF_ATOMS | {"prepare": connect(radius=CUTOFF)},
+    ),
+    "FrameAverage": Entry(
+        frame_averaging, VECTORS, "frame_averaging_pytorch", {"call": "b n c -> b n o"}
+    ),
+    "the same points, symmetrized": Entry(symmetrized_points, VECTORS, "symmetrize"),
+    "PET, symmetrized": Entry(
+        symmetrized_pet, potential(2, {"energy": "0e"}), "symmetrize", OF_ATOMS
+    ),
+}
+
+
+def found(report: dict[str, Any]) -> list[str]:
+    """What failed, a line for each kind of failure."""
+    lines = []
+    for one in report["findings"]:
+        failure = one["failure"]
+        if one["verdict"] == "could not run":
+            lines.append(f"{one['check']}: could not run ({one['reason']})")
+        elif failure is not None:
+            cloud = one["cloud"].partition("(")[2].partition(",")[0].strip("')")
+            size = "" if one["error"] in (None, 0.0) else f" ({one['error']:.1g})"
+            lines.append(f"{one['check']}: {failure['kind']}{size}, at {cloud!r}")
+    return lines
+
+
+def table(key: str) -> str:
+    """What was found in each network, as Markdown."""
+    assert key == "networks"
+    result = read_result("certify_others")
+    rows = ["| network | package | verdict | what was found |", "|---|---|---|---|"]
+    for name, one in result["networks"].items():
+        said = "<br>".join(found(one)) or "-"
+        passed = sum(finding["verdict"] == "passed" for finding in one["findings"])
+        verdict = f"{one['status']} ({passed} checks passed)"
+        rows.append(f"| {name} | {one['source']} | {verdict} | {said} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", nargs="*", choices=ENTRIES, default=list(ENTRIES))
+    parser.add_argument("--profile", default="fast")
+    given = parser.parse_args()
+    networks = {}
+    for name in given.only:
+        entry = ENTRIES[name]
+        torch.manual_seed(SEED)
+        model = with_all_weights(entry.make()).double().eval()
+        report = certify(model, entry.contract, profile=given.profile, **entry.options)
+        networks[name] = {"source": entry.source} | report.to_json()
+    if given.only == list(ENTRIES):
+        print(write_result("certify_others", {"networks": networks}))
+
+
+if __name__ == "__main__":
+    main()
