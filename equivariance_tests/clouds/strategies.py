@@ -14,7 +14,7 @@ from equivariance_tests.clouds.crystals import CRYSTALS
 from equivariance_tests.clouds.strata import FINITE
 from equivariance_tests.clouds.turns import IMPROPER, PROPER, UNTURNED, Turn
 
-LARGEST_SEED = 99
+LARGEST_SEED = 9
 # An orientation in which coordinates are exchanged, and generic ones
 ORIENTATIONS = (UNTURNED, (1, 1, 1, 1), (3, -1, 2, 5), (1, -2, 4, 2), (5, 2, 0, -3))
 SCALES = (0, 3, -3, 6, -6)

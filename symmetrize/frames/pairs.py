@@ -316,5 +316,6 @@ def pruned(
     for _ in range(pruning.rounds):
         maximum = soft_maximum(weights, index, len(best), beta)[index]
         kept = ramp(weights / maximum, pruning.threshold, pruning.threshold + pruning.width)
-        weights = weights * (1 - strength * (1 - kept))
+        # as 1 - strength * (1 - kept) parts below 1e-16 would end at once, derivatives and all
+        weights = weights * ((1 - strength) + strength * kept)
     return weights
