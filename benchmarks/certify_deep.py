@@ -1,7 +1,7 @@
 """How exact is a symmetrized network on more than 100,000 clouds of all degenerate strata?
 
 Random clouds of every stratum, a twelfth of them far from the origin and a twelfth of another size
-by up to 10^6, are turned by a generic rotation, one near a pole and an improper one. The worst
+by 10^3, are turned by a generic rotation, one near a pole and an improper one. The worst
 error of each stratum is that of clouds of usual size at the origin; others are judged by what the
 rounding of their coordinates explains.
 

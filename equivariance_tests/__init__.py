@@ -18,13 +18,19 @@ tests of your own; ``python -m equivariance_tests`` does the same from the shell
 plugin has a fixture ``certify`` and, in ``equivariance_tests.suite``, a class to inherit from.
 """
 
+import sys
+
 try:
     import hypothesis as _hypothesis  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
+    said = (
         "equivariance_tests draws clouds with Hypothesis: install it with "
         "pip install 'symmetrize[certify]'"
-    ) from error
+    )
+    if sys.argv[:1] == ["-m"]:  # of the command line, where a traceback would say "refuted"
+        print(f"could not run: {said}", file=sys.stderr)
+        raise SystemExit(2) from None
+    raise ModuleNotFoundError(said) from error
 
 from equivariance_tests.assertions import (
     assert_batching,

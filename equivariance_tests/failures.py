@@ -201,3 +201,9 @@ def broken(order: int) -> type[Broken]:
     'Kink'
     """
     return (Jump, Kink, CurvatureBreak)[min(order, 2)]
+
+
+def first_line(raised: Exception) -> str:
+    """The type of an exception and the first line of what it says."""
+    said = str(raised).strip().splitlines()
+    return f"{type(raised).__name__}: {said[0]}" if said else type(raised).__name__

@@ -98,6 +98,7 @@ def rank(cloud: Cloud, made: Setting | Structure) -> Rank:
     turns = (UNTURNED, *ORIENTATIONS, cloud.turn)
     return (
         len(structure) or sys.maxsize,
+        cloud.first is not None,
         STRATA.index(cloud.stratum),
         abs(cloud.scale) + abs(cloud.offset),
         cloud.decorated,

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -204,6 +205,12 @@ class Subject:
         if self.prepare is not None:
             batch = self.prepare(batch)
         return self.contract.outputs.named(self.net(batch))
+
+    def raised(self, error: Exception) -> bool:
+        """Whether an exception came out of the model, and not of what asks it."""
+        return any(
+            frame.f_code is Subject.raw.__code__ for frame, _ in walk_tb(error.__traceback__)
+        )
 
     def batch(self, structures: Sequence[Structure]) -> Batch:
         """The batch that the model takes."""

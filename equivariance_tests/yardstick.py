@@ -27,7 +27,7 @@ from symmetrize import Contract
 # Clouds that spreads are taken over, all of one size and one composition
 UNRELATED, POINTS = 30, 6
 # An output that changes by less than this part of its size is the same for all clouds
-VACUOUS = 1e-10
+VACUOUS = {torch.float64: 1e-10, torch.float32: 1e-6}
 # A part of an irrep that is this much fainter than the rest is measured with the rest
 FAINT = 1e-6
 # What is rounding without any question: a few thousand operations on numbers of order one
@@ -82,7 +82,7 @@ def measured(subject: Subject) -> Yardstick:
             size = float(kept.abs().max())
             for label, columns in _irreps(representation):
                 whole = float(squares[columns].mean().sqrt())
-                if not whole > VACUOUS * size:
+                if not whole > VACUOUS[subject.dtype] * size:
                     vacuous.append(f"{name} {label}")
                     continue
                 for block in representation.blocks:

@@ -85,7 +85,7 @@ class Declaration(Mapping[str, Output]):
         return max(output.representation.lmax for output in self.values())
 
     def named(self, returned: Any) -> dict[str, Tensor]:
-        """What the network returned, by name.
+        """What the network returned, by name; a tensor is what is declared, if that is one output.
 
         Raises:
             TypeError: if it is not a tensor where one, or a mapping where several are declared.
@@ -99,6 +99,8 @@ class Declaration(Mapping[str, Output]):
                     "that returns one"
                 )
             return {ONLY: returned}
+        if isinstance(returned, Tensor) and len(self) == 1:
+            return dict.fromkeys(self, returned)
         if not isinstance(returned, Mapping):
             raise TypeError(
                 f"the network returned {type(returned).__name__} where the outputs "

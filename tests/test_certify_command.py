@@ -142,6 +142,14 @@ def test_a_message_tells_why_it_could_not_run(folder, capsys, arguments, said):
     assert "Traceback" not in printed.err
 
 
+def test_without_hypothesis_it_could_not_run(folder):
+    """And exit status 1, that of any exception, would say that a model is refuted."""
+    (folder / "hypothesis.py").write_text("raise ModuleNotFoundError(name='hypothesis')\n")
+    done = command(folder, "my_models:net")  # `python -m` looks into its own folder first
+    assert done.returncode == 2
+    assert "pip install 'symmetrize[certify]'" in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [[], ["my_models:net", "--profile", "thorough"]])
 def test_wrong_usage_could_not_run_either(folder, arguments):
     with pytest.raises(SystemExit) as caught:

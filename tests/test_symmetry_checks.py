@@ -11,6 +11,7 @@ from torch import Tensor
 
 from equivariance_tests.checks.check import Check
 from equivariance_tests.checks.control import NegativeControl, wrong_declarations
+from equivariance_tests.checks.equivariance import Equivariance
 from equivariance_tests.checks.extensivity import Extensivity
 from equivariance_tests.checks.locality import Locality
 from equivariance_tests.checks.permutation import Permutation
@@ -30,6 +31,7 @@ from equivariance_tests.failures import (
     NotPermuted,
     NotStabilized,
     NotTranslated,
+    Raises,
     Vacuous,
 )
 from equivariance_tests.subject import Subject
@@ -118,6 +120,15 @@ def centers() -> Symmetrizer:
         scope="center",
         reduce="sum",
     )
+
+
+class Fastidious(Radial):
+    """Refuses clouds that rise above a quarter of the reach: no law of symmetry can be asked."""
+
+    def __call__(self, data: Any) -> dict[str, Tensor]:
+        if len(data.pos) and float(data.pos[:, 2].max()) > REACH / 4:
+            raise RuntimeError("out of range")
+        return super().__call__(data)
 
 
 def charged() -> Subject:
@@ -389,6 +400,23 @@ def test_nothing_is_said_of_a_model_without_answers(check: str) -> None:
     (outcome,) = CHECKS[check].outcomes(subject, CHECKS[check].cases(subject.contract))
     assert outcome.skipped
     assert outcome.failure is None
+
+
+def test_a_model_that_raises_on_turned_clouds_fails_on_those_alone() -> None:
+    subject = Subject(Fastidious(), contract(periodic=False))
+    found = Equivariance().outcomes(subject, [Cloud("empty"), Cloud("polygon", 4)])
+    assert found[0].failure is None
+    assert type(found[1].failure) is Raises
+    assert "RuntimeError: out of range" in str(found[1].failure)
+
+
+def test_what_a_check_itself_raises_is_no_failure_of_the_model() -> None:
+    class Faulty(Equivariance):
+        def errors(self, subject: Subject, structures: Any) -> Any:
+            raise KeyError("a fault of the check")
+
+    with pytest.raises(KeyError):
+        Faulty().outcomes(Subject(Radial(), contract()), [Cloud("pair")])
 
 
 def test_laws_that_are_not_claimed_are_silent() -> None:

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from equivariance_tests.checks.check import GENERIC_ORIENTATION, Law
 from equivariance_tests.checks.determinism import RANDOM, is_random
-from equivariance_tests.checks.finiteness import first_line
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import NotBatched
+from equivariance_tests.failures import NotBatched, first_line
 from equivariance_tests.subject import Answers, Subject
 from symmetrize import Contract
 

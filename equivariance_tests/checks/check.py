@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from equivariance_tests.clouds import STRATA, Cloud, Structure
 from equivariance_tests.clouds.crystals import CRYSTALS
-from equivariance_tests.failures import Failure
+from equivariance_tests.failures import Failure, Raises, first_line
 from equivariance_tests.subject import Subject
 from equivariance_tests.yardstick import EXACT, ROUNDINGS, rounding, shaken
 from symmetrize import Contract
@@ -21,6 +22,8 @@ from symmetrize import Contract
 # Shortest displacement, relative to the extent, over which single precision tells slope from jump
 COARSE = 1e-3
 GENERIC_ORIENTATION = (3, -1, 2, 5)
+# Clouds whose points are told apart by more than where they are
+DECORATED = [Cloud("generic", n, n, GENERIC_ORIENTATION, decorated=True) for n in (3, 6, 9)]
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ class Check(ABC):
         return None
 
     def cases(self, contract: Contract) -> list[Cloud]:
-        """Clouds that are always tried."""
-        return every_stratum(contract)
+        """Clouds that are always tried: all strata, and decorated clouds."""
+        return every_stratum(contract) + DECORATED
 
     @abstractmethod
     def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
@@ -106,7 +109,16 @@ class Law(Check):
 
     def _judged(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
         structures = subject.structures(clouds)
-        errors, what = self.errors(subject, structures)
+        try:
+            errors, what = self.errors(subject, structures)
+        except Exception as raised:
+            if not subject.raised(raised):
+                raise
+            if len(clouds) > 1:  # one by one only to tell which
+                return [one for cloud in clouds for one in self._judged(subject, [cloud])]
+            said = f"the model raises {first_line(raised)}, but not on this cloud as it is"
+            failure = Raises(said, clouds[0], structures[0].code(), math.inf, 0)
+            return [Outcome(clouds[0], math.inf, 0.0, failure)]
         bounds = torch.full_like(errors, EXACT[subject.dtype])
         large = (~(errors <= bounds)).nonzero()[:, 0].tolist()
         if large:

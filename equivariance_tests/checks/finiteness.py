@@ -12,15 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from equivariance_tests.checks.check import (
-    GENERIC_ORIENTATION,
-    Check,
-    Outcome,
-    every_stratum,
-)
+from equivariance_tests.checks.check import GENERIC_ORIENTATION, Check, Outcome
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.crystals import CRYSTALS
-from equivariance_tests.failures import Failure, NonFinite, Raises
+from equivariance_tests.failures import Failure, NonFinite, Raises, first_line
 from equivariance_tests.subject import Subject
 from symmetrize import Contract
 
@@ -44,7 +39,7 @@ class Finiteness(Check):
 
     def cases(self, contract: Contract) -> list[Cloud]:
         """Every stratum, and some of them at other scales and far from the origin."""
-        found = every_stratum(contract)
+        found = super().cases(contract)
         for name in (*SCALED, *(["crystal"] if contract.periodic else [])):
             found += [Cloud(name, 5, 1, GENERIC_ORIENTATION, offset=offset) for offset in OFFSETS]
             # the number of neighbors in a crystal grows with its density
@@ -91,12 +86,6 @@ def slopes(subject: Subject, structures: Sequence[Structure]) -> list[Tensor | E
     if found is None:
         return [None for _ in structures]
     return list(found.split([len(structure) for structure in structures]))
-
-
-def first_line(raised: Exception) -> str:
-    """The type of an exception and the first line of what it says."""
-    said = str(raised).strip().splitlines()
-    return f"{type(raised).__name__}: {said[0]}" if said else type(raised).__name__
 
 
 def _answer(subject: Subject, cloud: Cloud) -> Failure:

@@ -27,9 +27,8 @@ from equivariance_tests.checks.derivatives import (
     small_clouds,
     worst,
 )
-from equivariance_tests.checks.finiteness import first_line
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import NotStationary
+from equivariance_tests.failures import NotStationary, first_line
 from equivariance_tests.subject import Subject
 from equivariance_tests.yardstick import EXACT, ROUNDINGS, rounding
 from symmetrize import Contract

@@ -8,15 +8,13 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION, Law, every_stratum
-from equivariance_tests.clouds import Cloud, Structure
+from equivariance_tests.checks.check import Law
+from equivariance_tests.clouds import Structure
 from equivariance_tests.failures import NotPermuted
 from equivariance_tests.subject import Answers, Subject
 from symmetrize import Contract
 
 SHUFFLES = 2
-# Clouds whose points are told apart by more than where they are
-DECORATED = [Cloud("generic", n, n, GENERIC_ORIENTATION, decorated=True) for n in (3, 6, 9)]
 
 
 class Permutation(Law):
@@ -30,10 +28,6 @@ class Permutation(Law):
         "moved on by one",
         *(f"in random order {seed}" for seed in range(SHUFFLES)),
     )
-
-    def cases(self, contract: Contract) -> list[Cloud]:
-        """All strata, decorated clouds among them."""
-        return every_stratum(contract) + DECORATED
 
     def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
         """Largest over all orders, one call of the model for each."""

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import torch
 
 from equivariance_tests.checks.check import GENERIC_ORIENTATION, Check, Outcome
-from equivariance_tests.checks.finiteness import first_line
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import WrongDtype
+from equivariance_tests.failures import WrongDtype, first_line
 from equivariance_tests.subject import Subject
 from symmetrize import Contract
 

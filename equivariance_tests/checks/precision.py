@@ -55,8 +55,11 @@ class PrecisionLadder(Check):
         """All clouds in either precision."""
         found = []
         for dtype in (COARSE, FINE):
+            at = subject.at(dtype)
             try:
-                outcomes = self.turning.outcomes(subject.at(dtype), clouds)
+                # one unit for both: the spread of what is zero but for rounding is neither
+                at.yardstick = subject.at(FINE).yardstick
+                outcomes = self.turning.outcomes(at, clouds)
             except Exception as error:  # whatever a model raises, it cannot be compared
                 said = f"{type(error).__name__}: {error}".splitlines()[0]
                 return [_without(cloud, dtype, f" ({said})") for cloud in clouds]

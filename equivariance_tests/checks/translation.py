@@ -12,12 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import Check, Law, Outcome, every_stratum
-from equivariance_tests.checks.permutation import DECORATED
+from equivariance_tests.checks.check import Check, Law, Outcome
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.failures import NotTranslated
 from equivariance_tests.subject import Subject
-from symmetrize import Contract
 
 # In units of the setting. The first is dyadic, but not on the grid of the clouds
 SHIFTS = ((0.375, -0.3125, 0.21875), (1e3, -1e3, 5e2), (1e6, -1e6, 5e5))
@@ -30,10 +28,6 @@ class Translation(Check):
 
     name = "translation"
     law = "F(x + t) = F(x) for every shift t"
-
-    def cases(self, contract: Contract) -> list[Cloud]:
-        """All strata, decorated clouds among them."""
-        return every_stratum(contract) + DECORATED
 
     def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
         """Each shift with the rounding that there is at its far end; the worst of them."""

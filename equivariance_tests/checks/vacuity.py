@@ -38,7 +38,7 @@ class Vacuity(Check):
             return Outcome(cloud)
         said = (
             f"{', '.join(measured.vacuous)} is the same for {UNRELATED} unrelated clouds, to "
-            f"{VACUOUS:.0e} of its size"
+            f"{VACUOUS[subject.dtype]:.0e} of its size"
         )
         return Outcome(
             cloud, failure=Vacuous(said, cloud, subject.structures([cloud])[0].code(), 0.0, 0.0)

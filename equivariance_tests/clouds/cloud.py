@@ -39,6 +39,7 @@ class Cloud:
         offset: power of ten, in the unit of the setting, of its distance from the origin; 0 at it.
         decorated: whether species and inputs differ from point to point; if not, all points are
             of the first species and inputs are zero, so that a cloud has the symmetry of its shape.
+        first: how many of its points there are, from the first on; all if not given.
 
     >>> Cloud("pyramid", number=5)
     Cloud('pyramid', number=5)
@@ -53,6 +54,7 @@ class Cloud:
     scale: int = 0
     offset: int = 0
     decorated: bool = False
+    first: int | None = None
 
     def __post_init__(self) -> None:
         if self.stratum not in STRATA:
@@ -155,10 +157,10 @@ class Setting:
             crystal = CRYSTALS[cloud.stratum](cloud.number, cloud.seed)
             # in a smaller one there would be neighbors without number
             factor = max(factor, 1.0)
-            points, pbc = crystal.points, crystal.pbc
+            points, pbc = crystal.points[: cloud.first], crystal.pbc
             cell = self._scaled(crystal.cell, factor) @ matrix.T
         else:
-            points = FINITE[cloud.stratum](cloud.number, cloud.seed)
+            points = FINITE[cloud.stratum](cloud.number, cloud.seed)[: cloud.first]
             if self.contract.periodic:  # finite structures are batched with periodic ones
                 cell = torch.zeros(3, 3, dtype=torch.float64)
                 pbc = torch.zeros(3, dtype=torch.bool)
