@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from backbones import PET
 from backbones.adapters import Call, Dense, connect
 from benchmarks._record import read_result, write_result
 from equivariance_tests import certify
@@ -139,8 +138,8 @@ def visnet() -> nn.Module:
 def metatrain_pet() -> nn.Module:
     from benchmarks._metatrain import Metatrain
 
-    changes = {"cutoff": CUTOFF, "d_pet": 16, "d_node": 16, "d_head": 16, "d_feedforward": 16}
-    return Metatrain(list(SPECIES), **changes, num_heads=2, num_gnn_layers=2)
+    changes = {"cutoff": CUTOFF, "d_pet": 8, "d_node": 8, "d_head": 8, "d_feedforward": 8}
+    return Metatrain(list(SPECIES), **changes, num_heads=2, num_attention_layers=1)
 
 
 class OfPoints(nn.Module):
@@ -168,33 +167,39 @@ def symmetrized_points() -> nn.Module:
 
 
 def symmetrized_pet() -> nn.Module:
-    net = PET({"energy": "0e"}, SPECIES, cutoff=CUTOFF, width=16, heads=2, rounds=2)
-    return Symmetrizer(net, scope="center", reduce="sum")
+    frames = HierarchicalFrames(length_scale=CUTOFF / 3)
+    return Symmetrizer(metatrain_pet(), per_point("0e"), frames=frames)
 
 
 VECTORS = Contract(per_point("1o"))
 IRREPS = Contract("0e + 1o + 2e", cutoff=CUTOFF, rounds=3, extensive=True)
 OF_ATOMS: dict[str, Any] = {"species": SPECIES}
+WITH_EDGES = OF_ATOMS | {"prepare": connect(radius=CUTOFF)}
 ENTRIES: dict[str, Entry] = {
     "SimpleNetwork v2106": Entry(e3nn_simple, IRREPS, "e3nn"),
     "gate_points_2101": Entry(e3nn_2101, IRREPS, "e3nn"),
     "SchNet": Entry(schnet, potential(2), "torch_geometric", OF_ATOMS),
     "DimeNet++": Entry(dimenet, potential(3), "torch_geometric", OF_ATOMS),
     "ViSNet": Entry(visnet, potential(3, {"energy": "0e"}), "torch_geometric", OF_ATOMS),
-    "PET": Entry(
-        metatrain_pet,
-        potential(2, per_point("0e")),
-        "metatrain",
-        OF_ATOMS | {"prepare": connect(radius=CUTOFF)},
-    ),
+    "PET": Entry(metatrain_pet, potential(2, per_point("0e")), "metatrain", WITH_EDGES),
     "FrameAverage": Entry(
         frame_averaging, VECTORS, "frame_averaging_pytorch", {"call": "b n c -> b n o"}
     ),
     "the same points, symmetrized": Entry(symmetrized_points, VECTORS, "symmetrize"),
-    "PET, symmetrized": Entry(
-        symmetrized_pet, potential(2, {"energy": "0e"}), "symmetrize", OF_ATOMS
+    "the same PET, symmetrized": Entry(
+        symmetrized_pet, Contract(per_point("0e")), "symmetrize", WITH_EDGES | {"unit": CUTOFF / 3}
     ),
 }
+
+
+def made(entry: Entry) -> nn.Module:
+    """The network, with constants in double precision too: e3nn's have the dtype of its making."""
+    torch.manual_seed(SEED)
+    torch.set_default_dtype(torch.float64)
+    try:
+        return with_all_weights(entry.make()).double().eval()
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def found(report: dict[str, Any]) -> list[str]:
@@ -232,8 +237,7 @@ def main() -> None:
     networks = {}
     for name in given.only:
         entry = ENTRIES[name]
-        torch.manual_seed(SEED)
-        model = with_all_weights(entry.make()).double().eval()
+        model = made(entry)
         report = certify(model, entry.contract, profile=given.profile, **entry.options)
         networks[name] = {"source": entry.source} | report.to_json()
     if given.only == list(ENTRIES):

@@ -64,6 +64,16 @@ class OfPositions:
 
     def __call__(self, data: Batch) -> Any:
         """One row for each structure, or for each point; a dict where the function has one."""
+        try:
+            return self._called(data)
+        except Exception as error:
+            error.add_note(
+                "called as a function of the positions (n, 3) of one structure; if it takes "
+                'something else say so, as in call="b n c -> b o"'
+            )
+            raise
+
+    def _called(self, data: Batch) -> Any:
         sizes = torch.bincount(data.batch, minlength=data.num_graphs).tolist()
         # a function of one structure is called once for each: nothing is known of what it does
         # (with nothing to differentiate by if there are no points: torch.pdist crashes on that)

@@ -204,6 +204,8 @@ def broken(order: int) -> type[Broken]:
 
 
 def first_line(raised: Exception) -> str:
-    """The type of an exception and the first line of what it says."""
-    said = str(raised).strip().splitlines()
-    return f"{type(raised).__name__}: {said[0]}" if said else type(raised).__name__
+    """The type of an exception, the first line of what it says, and what was noted about it."""
+    said = [line for line in str(raised).strip().splitlines()[:1] if line]
+    told = ": ".join([type(raised).__name__, *said])
+    notes = "; ".join(dict.fromkeys(getattr(raised, "__notes__", ())))
+    return f"{told} ({notes})" if notes else told

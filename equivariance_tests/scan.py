@@ -79,7 +79,7 @@ def find_breaks(
 
     Args:
         function: (n,) float64 parameters to (n, values), each row by itself. Evaluated a few dozen
-            times at once.
+            times at once, and up to a panel before and after the path.
         low: where the path starts.
         high: where it ends.
         panels: to begin with; a break within reach of another may hide it.
@@ -101,9 +101,10 @@ def find_breaks(
     least = max(float(least), torch.finfo(torch.float64).tiny)
     curve = _Curve(function, jittered, _staircase(function, low, high, least))
     ends = torch.linspace(low, high, panels + 1, dtype=torch.float64)
-    # neighbors share half a panel, so that no break lies at the end of all that hold it
+    # neighbors share half a panel, and the first and last reach beyond the path by half of one, so
+    # that no break lies at the end of all that hold it
     half = float(ends[1] - ends[0]) / 2
-    starts = torch.cat([ends[:-1], ends[1:-1] - half])
+    starts = torch.cat([ends[:-1], ends - half])
     tails, floors = curve.tails(starts, 2 * half)
     found: list[Break] = []
     visited: list[float] = []
@@ -142,18 +143,22 @@ def _followed(
         return place, None
     logs = np.log2(lengths), np.log2(tails)
     slope, offset = np.polyfit(logs[0][-LEVELS:], logs[1][-LEVELS:], 1)
-    away = np.abs(logs[1] - slope * logs[0] - offset)
-    scatter = float(np.sqrt(np.mean(away[-LEVELS:] ** 2)))
+    away = (logs[1] - slope * logs[0] - offset)[-LEVELS:]
+    scatter = float(np.sqrt(np.mean(away**2)))
     # a root has a slope between two whole numbers: the next derivative is the first to fail
     order = max(0, math.ceil(slope - SCATTER))
     if order >= orders or scatter > 1.0:
         return place, None
     # its size is measured on the longest panels on which all that is left is the break
-    others = np.nonzero(away[:-LEVELS] > 1.0)[0]
-    longest = min(
-        lengths[int(others[-1]) + 1 if len(others) else 0], *np.abs(place - np.array(ends))
-    )
-    size = _jump(curve.function, place, float(longest), order)
+    half, power = len(tails) // 2, logs[1] - order * logs[0]
+    others = np.nonzero(np.abs(power[:half] - np.median(power[half:])) > 1.0)[0]
+    longest = lengths[int(others[-1]) + 1 if len(others) else 0]
+    before, after = _sides(curve.function, place, longest, order)
+    size = float((after - before).abs().max())
+    if order == 0:  # a single value may be off, where both sides agree
+        values = curve.function(place + length / 2 * _chebyshev()[0]).detach().double()
+        off = torch.minimum((values - before).abs(), (values - after).abs())
+        size = max(size, float(off.max()))
     return place, Break(place, order, size, float(slope), len(tails))
 
 
@@ -209,8 +214,10 @@ class _Curve:
         return function(places.reshape(-1)).detach().double().reshape(*places.shape, -1)
 
 
-def _jump(function: Function, place: float, length: float, order: int) -> float:
-    """Largest jump of the derivative at a place, extrapolated from a panel on either side."""
+def _sides(
+    function: Function, place: float, length: float, order: int
+) -> tuple[Float[Tensor, "values"], Float[Tensor, "values"]]:
+    """The derivative at a place, extrapolated from a panel before it and one after it."""
     sides = []
     nodes, to_coefficients = _chebyshev()
     for start in (place - length, place):
@@ -218,8 +225,9 @@ def _jump(function: Function, place: float, length: float, order: int) -> float:
         coefficients = (to_coefficients @ values).numpy()
         slopes = np.polynomial.chebyshev.chebder(coefficients, order)
         at = 2 * (place - start) / length - 1
-        sides.append((2 / length) ** order * np.polynomial.chebyshev.chebval(at, slopes))
-    return float(np.abs(sides[1] - sides[0]).max())
+        found = np.polynomial.chebyshev.chebval(at, slopes)
+        sides.append(torch.as_tensor((2 / length) ** order * found))
+    return sides[0], sides[1]
 
 
 def _chebyshev() -> tuple[Float[Tensor, "nodes"], Float[Tensor, "orders nodes"]]:

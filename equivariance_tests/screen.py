@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from textwrap import indent, wrap
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,14 @@ Tell = Callable[[str, int, int], None]
 def screen(report: Report) -> str:
     """The whole report, in lines of up to 100 columns where code does not need more."""
     name = max([len("check"), *(len(one.check) for one in report.findings)])
-    rows = [line for one in report.findings for line in _row(one, name)]
+    findings: list[Finding] = []
+    told: set[str] = set()
+    for one in report.findings:
+        # a model that does not run at all is told so once
+        repeated = one.verdict == "could not run" and one.reason in told
+        findings.append(replace(one, reason="as above") if repeated else one)
+        told.add(one.reason)
+    rows = [line for one in findings for line in _row(one, name)]
     setting = ", ".join(f"{key} {value}" for key, value in report.setting.items())
     head = [f"{report.model}: {claims(report.contract)}", setting]
     parts = [

@@ -7,7 +7,7 @@ with it new neighbor lists.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from traceback import walk_tb
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Points in one call of the model; fewer where a graph of derivatives of first and second order is
 # kept, which takes 1 GiB and more for a symmetrized transformer
-POINTS_AT_ONCE = (4096, 1024, 512)
+POINTS_AT_ONCE = (1024, 256, 256)
 SEED = 20231
 
 
@@ -103,6 +103,7 @@ class Subject:
 
     Attributes:
         batched: whether structures share a batch; turned off for models that mix them up.
+        remembered: numbers that were measured once for this model, by what they are.
 
     Raises:
         ValueError: if there is no contract.
@@ -132,6 +133,7 @@ class Subject:
         self.dtype, self.device = dtype, torch.device(device)
         self.net = as_network(_converted(model, dtype, self.device), contract, call)
         self.batched = True
+        self.remembered: dict[Hashable, float] = {}
         self._answered: dict[Cloud, bool] = {}
 
     @cached_property
@@ -147,7 +149,7 @@ class Subject:
         other.dtype = dtype
         net = _converted(self.model, dtype, self.device)
         other.net = as_network(net, self.contract, self.call)
-        other._answered = {}
+        other.remembered, other._answered = {}, {}
         other.__dict__.pop("yardstick", None)
         return other
 
@@ -179,6 +181,11 @@ class Subject:
         """The answers to structures in one batch, whatever ``batched`` says."""
         return self._evaluated(structures)
 
+    def ask_apart(self) -> None:
+        """From now on give the model one structure at a time, and forget what it answered."""
+        self.batched = False
+        self._answered.clear()
+
     def apart(self, structures: Sequence[Structure]) -> Answers:
         """The answers to structures, each in a batch of its own."""
         return _joined([self._evaluated([one]) for one in structures], self.contract)
@@ -202,9 +209,14 @@ class Subject:
 
     def raw(self, batch: Batch) -> dict[str, Tensor]:
         """What the model itself returns for a batch, by name."""
-        if self.prepare is not None:
-            batch = self.prepare(batch)
-        return self.contract.outputs.named(self.net(batch))
+        try:
+            if self.prepare is not None:
+                batch = self.prepare(batch)
+            return self.contract.outputs.named(self.net(batch))
+        except (AttributeError, KeyError) as error:
+            if "'z'" in str(error) and not self.setting.species:
+                error.add_note("a model that takes species needs to know which: species=(1, 6, 8)")
+            raise
 
     def raised(self, error: Exception) -> bool:
         """Whether an exception came out of the model, and not of what asks it."""
@@ -344,7 +356,14 @@ def _converted(model: Any, dtype: torch.dtype, device: torch.device) -> Any:
     """A copy of a module, in another precision; anything else follows its input, or does not."""
     if not isinstance(model, nn.Module):
         return model
-    return copy.deepcopy(model).to(device=device, dtype=dtype)
+    try:
+        copied = copy.deepcopy(model)
+    except Exception as error:
+        raise TypeError(
+            f"the model {type(model).__name__} cannot be copied ({error}), so that its dtype would "
+            "be changed in place: take out what copy.deepcopy refuses, or wrap it in a function"
+        ) from error
+    return copied.to(device=device, dtype=dtype)
 
 
 def _joined(parts: Sequence[Answers], contract: Contract) -> Answers:

@@ -15,6 +15,7 @@ from torch_geometric.data import Batch
 from backbones import DGCNN, PET, PointNet, PointNetPlusPlus, PointTransformer
 from equivariance_tests.mutants.averaged import LENGTH, DeepSet
 from equivariance_tests.mutants.breaks import HardCutoff, Rectified
+from equivariance_tests.mutants.memory import SKIN, StaleNeighbors
 from equivariance_tests.mutants.pairs import CONTRACT, CUTOFF, PairNetwork, Pairs
 from equivariance_tests.subject import Subject
 from symmetrize import (
@@ -61,6 +62,12 @@ def seeded(make: Callable[[], nn.Module], gain: float = 1.0) -> nn.Module:
 
 
 # --- networks of pairs, as the mutants derive from
+
+
+class Verlet(StaleNeighbors):
+    """Keeps its neighbor list while nothing can have come within the cutoff."""
+
+    margin, allowed = SKIN, SKIN / 2
 
 
 class SteepStep(PairNetwork):
@@ -151,6 +158,14 @@ def of_positions(positions: Tensor) -> Tensor:
     """The energy of one structure, from the distances of all its points."""
     apart = (positions[:, None] - positions[None]).square().sum(-1)
     return torch.tanh(torch.exp(-apart / 2).sum(1)).sum()
+
+
+def of_centered(positions: Tensor) -> Tensor:
+    """A dipole, exactly zero for two points but for the rounding of their mean."""
+    if len(positions) == 0:
+        return positions.new_zeros(3)
+    arrows = positions - positions.mean(0)
+    return (arrows * torch.exp(-arrows.square().sum(-1, keepdim=True) / 2)).sum(0)
 
 
 def of_dense_clouds(clouds: Tensor) -> Tensor:
@@ -247,6 +262,8 @@ HEALTHY: dict[str, Healthy] = {
         lambda: gate_points(2), Contract(OUTPUTS, cutoff=CUTOFF, rounds=2, extensive=True)
     ),
     "function of positions": Healthy(lambda: of_positions, Contract("0e")),
+    "dipole of positions": Healthy(lambda: of_centered, Contract("1o")),
+    "neighbor list with a margin": Healthy(Verlet, CONTRACT),
     "dense": Healthy(lambda: of_dense_clouds, Contract("0e + 1o"), {"call": "b n c -> b o"}),
     "periodic": Healthy(Periodic, Contract(OUTPUTS, cutoff=CUTOFF, extensive=True, periodic=True)),
     "field and moments": Healthy(

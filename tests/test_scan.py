@@ -107,3 +107,24 @@ def test_a_root_is_no_worse_than_it_is():
     # continuous, with an infinite slope
     (found,) = find_breaks(Counted(lambda t: (t - PLACE).abs() ** 0.75), -1.0, 1.0)
     assert found.order == 1
+
+
+@pytest.mark.parametrize("end", [-1.0, 1.0])
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_the_order_is_right_at_the_ends_of_a_path(order, end):
+    """No panel within the path has such a break in its middle."""
+    for off in (0.0, 1e-6, 1e-3, 4e-3):
+        place = end - math.copysign(off, end)
+
+        def function(t: Tensor, place: float = place) -> Tensor:
+            return smooth(t) + (t - place).clamp(min=0) ** order
+
+        found = find_breaks(Counted(function), -1.0, 1.0)
+        assert [one.order for one in found] == ([order] if order < 3 else [])
+
+
+def test_a_value_that_is_off_has_a_size():
+    """Where both sides agree, and only in one place there is another value."""
+    (found,) = find_breaks(Counted(lambda t: smooth(t) + 0.25 * (t.abs() < 1e-12)), -1.0, 1.0)
+    assert found.order == 0
+    assert found.size == pytest.approx(0.25, rel=0.05)

@@ -66,7 +66,7 @@ class Batching(Law):
             where = "within a batch"
             orders = [_in_order(subject, batch, order) for order in (forth, forth[::-1])]
         except Exception as raised:
-            said = f"{where}, where the model raises {first_line(raised)},"
+            said = f"{where}: the model raises {first_line(raised)}"
             return worst + torch.inf, [said] * len(structures)
         for found in orders:
             kept = found.taken(forth[len(companions) :])

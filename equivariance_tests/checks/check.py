@@ -14,9 +14,9 @@ from torch import Tensor
 
 from equivariance_tests.clouds import STRATA, Cloud, Structure
 from equivariance_tests.clouds.crystals import CRYSTALS
-from equivariance_tests.failures import Failure, Raises, first_line
+from equivariance_tests.failures import Failure, NonFinite, Raises, first_line
 from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import EXACT, ROUNDINGS, rounding, shaken
+from equivariance_tests.yardstick import EXACT, ROUNDINGS, inner_rounding, rounding, shaken
 from symmetrize import Contract
 
 # Shortest displacement, relative to the extent, over which single precision tells slope from jump
@@ -52,11 +52,13 @@ class Check(ABC):
         name: as in reports, and in lists of known failures.
         law: what is checked, in one line.
         slow: whether a cloud takes seconds rather than milliseconds.
+        unanswered: kinds of failure that are not of this law, but of whether there is an answer.
     """
 
     name: ClassVar[str]
     law: ClassVar[str]
     slow: ClassVar[bool] = False
+    unanswered: ClassVar[tuple[type[Failure], ...]] = (NonFinite, Raises)
 
     def silent(self, subject: Subject) -> str | None:
         """Why the contract does not claim this law, or None if it does."""
@@ -95,6 +97,8 @@ class Law(Check):
 
     def said(self, error: float, bound: float, what: str) -> str:
         """What is wrong, in a sentence."""
+        if math.isinf(error):
+            return f"the output has no finite value {what}"
         return (
             f"the output changes by {error:.2g} of its spread {what}, where rounding explains "
             f"{bound:.1g}"
@@ -117,10 +121,11 @@ class Law(Check):
             if len(clouds) > 1:  # one by one only to tell which
                 return [one for cloud in clouds for one in self._judged(subject, [cloud])]
             said = f"the model raises {first_line(raised)}, but not on this cloud as it is"
-            failure = Raises(said, clouds[0], structures[0].code(), math.inf, 0)
-            return [Outcome(clouds[0], math.inf, 0.0, failure)]
+            refused = Raises(said, clouds[0], structures[0].code(), math.inf, 0)
+            return [Outcome(clouds[0], math.inf, 0.0, refused)]
         bounds = torch.full_like(errors, EXACT[subject.dtype])
-        large = (~(errors <= bounds)).nonzero()[:, 0].tolist()
+        # what is infinite, no rounding explains; and it may be that the model raises there
+        large = ((errors > bounds) & (errors < math.inf)).nonzero()[:, 0].tolist()
         if large:
             bounds[large] = self.bounds(subject, [structures[i] for i in large])
         outcomes = []
@@ -146,6 +151,8 @@ class Law(Check):
         if subject.contract.smoothness is None:
             ties = ROUNDINGS * shaken(subject, structures, subject.yardstick.scales)
             exact = torch.maximum(exact, ties)
+        inner = ROUNDINGS * inner_rounding(subject, structures, subject.yardstick.scales)
+        exact = torch.maximum(exact, inner)
         if subject.dtype == torch.float64:
             noise = rounding(subject, structures, subject.yardstick.scales)
             return (ROUNDINGS * noise).clamp(min=exact)

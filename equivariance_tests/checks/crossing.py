@@ -11,6 +11,8 @@ from symmetrize import Contract
 
 # The part of the cutoff over which the point moves, inward and outward
 INWARD, OUTWARD = 0.27, 0.19
+# Points that are closer, in units of the cutoff, are in one place
+APART = 1e-3
 # How the point moves: straight out; out and aside
 AXES = ((1.0, 0.0, 0.0), (0.8, 0.48, -0.36))
 
@@ -38,8 +40,8 @@ class CutoffCrossing(PathScan):
         if len(structure) < 2:
             return None
         out = structure.positions[-1] - structure.positions[0]
-        if float(out.norm()) == 0:
-            return None
+        if float(torch.pdist(structure.positions).min()) < APART * subject.setting.cutoff:
+            return None  # kinks where points meet are not the cutoff's
         x = out / out.norm()
         y = torch.linalg.cross(x, torch.roll(x, 1))
         y = y / y.norm()

@@ -29,7 +29,7 @@ from equivariance_tests.checks.finiteness import slopes
 from equivariance_tests.clouds import Cloud, Setting, Structure
 from equivariance_tests.failures import Failure
 from equivariance_tests.subject import SEED, Subject
-from equivariance_tests.yardstick import DIRECTIONS, DISPLACEMENTS
+from equivariance_tests.yardstick import DIRECTIONS, DISPLACEMENTS, of_generic_clouds
 from symmetrize import Contract
 
 # Symmetry says little about derivatives: large solids are left to other checks
@@ -189,7 +189,11 @@ def gradient_rounding(
     eps = torch.finfo(subject.dtype).eps
     finest = 0.0 if subject.dtype == torch.float64 else COARSE
     here = _gradient(subject, structures, covector)
-    largest = eps * here.abs()
+    inner = of_generic_clouds(
+        subject, structures, "gradients", lambda places: _bent(subject, places, covector)
+    )
+    sizes = torch.tensor([len(one) for one in structures])
+    largest = torch.maximum(eps * here.abs(), inner.repeat_interleave(sizes)[:, None])
     generator = torch.Generator().manual_seed(SEED)
     for relative in DISPLACEMENTS:
         if relative < finest:
@@ -204,6 +208,15 @@ def gradient_rounding(
             change = (_gradient(subject, moved, covector) - here).abs() * torch.cat(slopes)
             largest = torch.fmax(largest, change)
     return list(largest.norm(dim=1).split([len(one) for one in structures]))
+
+
+def _bent(
+    subject: Subject, places: Sequence[Sequence[Structure]], covector: Mapping[str, Tensor]
+) -> Float[Tensor, "clouds"]:
+    """As ``yardstick.inner_rounding`` for answers."""
+    gradients = torch.stack([_gradient(subject, moved, covector) for moved in places])
+    sizes = [len(one) for one in places[0]]
+    return torch.stack([part.abs().max() for part in gradients.diff(n=2, dim=0).split(sizes, 1)])
 
 
 def _gradient(

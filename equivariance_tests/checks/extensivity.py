@@ -56,7 +56,7 @@ class Extensivity(FiniteLaw):
             change = subject(both).minus(_sum(here, subject(others), subject.contract))
             errors = change.largest(subject.yardstick.scales).nan_to_num(nan=torch.inf)
             for i in (errors > worst).nonzero()[:, 0].tolist():
-                what[i] = f"from the sum of its fragments, beside {name} out of its sight,"
+                what[i] = f"from the sum of its fragments, beside {name} out of its sight"
             worst = torch.maximum(worst, errors)
         return worst, what
 

@@ -36,6 +36,7 @@ class Finiteness(Check):
 
     name = "finiteness"
     law = "F(x), and its gradient where one is claimed, are finite for every x"
+    unanswered = ()
 
     def cases(self, contract: Contract) -> list[Cloud]:
         """Every stratum, and some of them at other scales and far from the origin."""

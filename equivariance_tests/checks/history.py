@@ -2,9 +2,9 @@
 
 Networks keep neighbor lists, padded sizes, normalizations. After each step of a random walk through
 structures (points move, come, go, cross the cutoff, fall onto each other or into a plane) the model
-that took all steps is compared with a copy that was asked something else in between, of another
-number of points, so that what it kept is of no use to it. A plain function cannot be copied: it is
-compared with itself, distracted.
+that took all steps is compared with a copy that was never asked anything. A plain function cannot
+be copied: it is compared with itself, asked something else in between, of another number of points,
+so that what it kept is of no use to it.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ OTHERS = (Cloud("atom"), Cloud("generic", 3), Cloud("empty"), Cloud("pyramid"))
 MOVES = (0.25, 1.0, 1e-2, 1e-4)
 # How far beyond the cutoff, and then within it, a point is put, in units of the cutoff
 CROSSINGS = (0.02, 0.1)
+# From where, to where, and in which steps two points approach each other, in units of the cutoff: a
+# list is made anew once a point has moved by half of what it reaches beyond the cutoff, not by all
+STARTS, NEAREST, STEP = (1.12, 1.3), 0.9, 0.04
 QUIET = settings(
     max_examples=WALKS,
     stateful_step_count=STEPS,
@@ -126,7 +129,7 @@ class Walk(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.subject, self.other = self.pristine.fresh(), self.pristine.fresh()
+        self.subject = self.pristine.fresh()
         _answer(self.subject, self.distraction)
         self.structure = self.pristine.structures([self.start])[0]
         self.steps: list[str] = []
@@ -209,6 +212,29 @@ class Walk(RuleBasedStateMachine):
         """Ask together with another structure."""
         self._ask(f"ask together with {OTHERS[other]!r}", [self.others[other]])
 
+    @precondition(several)
+    @rule(point=places, other=places, start=st.sampled_from(STARTS))
+    def walk_up_to_each_other(self, point: int, other: int, start: float) -> None:
+        """Two points come from beyond the cutoff, each half of the way, in small steps."""
+        other = other % len(self.structure)
+        point = point % len(self.structure)
+        if point == other:
+            point = (point + 1) % len(self.structure)
+        cutoff = self.subject.setting.cutoff
+        positions = self.structure.positions
+        away = torch.tensor([start * cutoff, 0, 0], dtype=torch.float64)
+        step = positions[other] + away - positions[point]
+        self._change(point, step, f"to {start} of the cutoff from {other}")
+        half = torch.tensor([STEP * cutoff / 2, 0, 0], dtype=torch.float64)
+        for _ in range(round((start - NEAREST) / STEP)):
+            positions = self.structure.positions.clone()
+            positions[point] -= half
+            positions[other] += half
+            self.structure = self.structure.at(positions)
+            self._ask(
+                f"move points {point} and {other} towards each other by {2 * half.tolist()[0]}"
+            )
+
     def _change(self, point: int, step: Tensor, said: str) -> None:
         point = point % len(self.structure)
         positions = self.structure.positions.clone()
@@ -223,8 +249,9 @@ class Walk(RuleBasedStateMachine):
         asked = [self.structure, *more]
         # in this order: what cannot be copied shares its memory with what follows
         found = _answer(self.subject, asked)
-        _answer(self.other, self.distraction)
-        fresh = _answer(self.other, asked)
+        other = self.pristine.fresh()
+        _answer(other, self.distraction)
+        fresh = _answer(other, asked)
         if fresh is None or not bool(fresh.finite().all()):
             return False  # the matter of finiteness
         error, bound = math.inf, 0.0

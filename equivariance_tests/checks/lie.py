@@ -13,6 +13,7 @@ Source: Gruver et al., arXiv 2210.02984. They report the mean over inputs; here 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -119,7 +120,7 @@ def _judged(
         return []
     error, bounds = torch.cat(errors), torch.cat(reach)
     bounds = (ROUNDINGS * torch.finfo(subject.dtype).eps * bounds).clamp(min=EXACT[subject.dtype])
-    large = (~(error <= bounds)).nonzero()[:, 0].tolist()
+    large = (error > bounds).nonzero()[:, 0].tolist()
     few = [structures[i] for i in large]
     if few:
         answers = rounding(subject, few, subject.yardstick.scales)
@@ -135,6 +136,8 @@ def _judged(
 
 
 def _said(error: float, bound: float, axis: str) -> str:
+    if math.isnan(error):  # those with respect to positions are finite: that was asked
+        return "the gradient with respect to the cell or the inputs is not finite"
     return (
         f"rotating about {axis} at rest, the output changes by {error:.2g} of its spread per "
         f"radian more or less than declared, where rounding explains {bound:.1g}"

@@ -12,7 +12,7 @@ from equivariance_tests.mutants.mutant import Mutant
 from equivariance_tests.mutants.pairs import CONTRACT, CUTOFF, PairNetwork, Pairs, within
 from symmetrize import Contract, neighbor_list
 
-# Neighbor lists are kept while no point has moved by more than this
+# Neighbor lists reach so far beyond the cutoff, and may be kept while no point moves by half of it
 SKIN = 0.5
 # What is seen, in units of what is said
 FARTHER = 1.5
@@ -21,14 +21,16 @@ FARTHER = 1.5
 class StaleNeighbors(PairNetwork):
     """Keeps its neighbor list while points move little, but searched without a margin for that."""
 
+    margin, allowed = 0.0, SKIN
+
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
         self.known: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 
     def pairs(self, data: Batch) -> Pairs:
-        """The pairs that were within the cutoff when the list was made."""
+        """The pairs that were within the cutoff and the margin when the list was made."""
         if self.known is None or not self._moved_little(data):
-            found = neighbor_list(data.pos.detach(), CUTOFF, data.batch)
+            found = neighbor_list(data.pos.detach(), CUTOFF + self.margin, data.batch)
             self.known = data.pos.detach().clone(), data.batch, found.center, found.neighbor
         center, neighbor = self.known[2:]
         return Pairs(center, neighbor, data.pos[neighbor] - data.pos[center])
@@ -38,7 +40,13 @@ class StaleNeighbors(PairNetwork):
         positions, batch = self.known[:2]
         if not torch.equal(batch, data.batch):
             return False
-        return bool(((data.pos.detach() - positions).norm(dim=-1) < SKIN).all())
+        return bool(((data.pos.detach() - positions).norm(dim=-1) < self.allowed).all())
+
+
+class LateNeighbors(StaleNeighbors):
+    """Has the margin, but waits until a point moved by all of it: two move by twice as much."""
+
+    margin = SKIN
 
 
 class BatchStatistics(PairNetwork):
@@ -67,6 +75,7 @@ class FarSighted(PairNetwork):
 
 MUTANTS: dict[str, Mutant] = {
     "stale neighbor cache": Mutant(StaleNeighbors, CONTRACT, frozenset({"history"})),
+    "late neighbor cache": Mutant(LateNeighbors, CONTRACT, frozenset({"history"})),
     "batch statistics leak": Mutant(BatchStatistics, Contract(OUTPUTS), frozenset({"batching"})),
     # fragments that the contract has out of sight of each other are not
     "sees beyond its cutoff": Mutant(
