@@ -90,7 +90,7 @@ class WithFeatures(nn.Module):
 def e3nn_simple() -> nn.Module:
     from e3nn.nn.models.v2106.gate_points_networks import SimpleNetwork
 
-    net = SimpleNetwork("0e", "0e + 1o + 2e", CUTOFF, 5.0, 5.0, mul=8, layers=2, lmax=2)
+    net = SimpleNetwork("0e", "0e + 1o + 2e", CUTOFF, 5.0, 5.0, mul=4, layers=1, lmax=2)
     return WithFeatures(net)
 
 
@@ -99,11 +99,11 @@ def e3nn_2101() -> nn.Module:
 
     net = Network(
         irreps_in=None,
-        irreps_hidden="8x0e + 8x0o + 4x1e + 4x1o + 4x2e",
+        irreps_hidden="4x0e + 4x0o + 2x1e + 2x1o + 2x2e",
         irreps_out="0e + 1o + 2e",
         irreps_node_attr=None,
         irreps_edge_attr="0e + 1o + 2e",
-        layers=2,
+        layers=1,
         max_radius=CUTOFF,
         number_of_basis=6,
         radial_layers=1,
@@ -172,7 +172,7 @@ def symmetrized_pet() -> nn.Module:
 
 
 VECTORS = Contract(per_point("1o"))
-IRREPS = Contract("0e + 1o + 2e", cutoff=CUTOFF, rounds=3, extensive=True)
+IRREPS = Contract("0e + 1o + 2e", cutoff=CUTOFF, rounds=2, extensive=True)
 OF_ATOMS: dict[str, Any] = {"species": SPECIES}
 WITH_EDGES = OF_ATOMS | {"prepare": connect(radius=CUTOFF)}
 ENTRIES: dict[str, Entry] = {

@@ -34,6 +34,8 @@ SHORT_PANELS, SHORT, STAIRS = 9, 1e-6, 10.0
 ABOVE, LEVELS = 4.0, 6
 # A panel is not halved below this many units in the last place of its ends
 SHORTEST = 2.0**8
+# A break that is this much beyond the path, in units of its length, is not on it
+AT_THE_END = 1e-6
 # Slopes of breaks lie on whole numbers, scattered by where in its panel the break is
 SCATTER = 0.45
 
@@ -106,6 +108,7 @@ def find_breaks(
     half = float(ends[1] - ends[0]) / 2
     starts = torch.cat([ends[:-1], ends - half])
     tails, floors = curve.tails(starts, 2 * half)
+    margin = AT_THE_END * (high - low)
     found: list[Break] = []
     visited: list[float] = []
     for k in torch.argsort(tails / floors, descending=True).tolist():
@@ -116,7 +119,7 @@ def find_breaks(
             continue
         place, one = _followed(curve, start, 2 * half, (low, high), orders)
         visited.append(place)
-        if one is not None:
+        if one is not None and low - margin <= place <= high + margin:
             found.append(one)
             if len(found) == most:
                 break

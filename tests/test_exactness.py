@@ -1281,7 +1281,7 @@ BAD_RETURNS: dict[str, tuple[Any, Any, str]] = {
     "a single row": ("1o", lambda d: d.pos.new_zeros(3), "one row for each"),
     "no row": ("0e", lambda d: d.pos.sum(), "one row for each"),
     "a dict for a tensor": ("0e", lambda d: {"a": d.pos}, "dict.*declare a mapping"),
-    "a tensor for a dict": ({"a": "0e"}, lambda d: d.pos, "Tensor.*'a'"),
+    "a tensor for a dict": ({"a": "0e", "b": "0e"}, lambda d: d.pos, "Tensor.*'a', 'b'"),
     "another name": ({"a": "0e"}, lambda d: {"b": d.pos}, "'b'.*'a'.*declare every output"),
     "integers": ("0e", lambda d: d.pos.new_zeros(d.num_graphs, 1).long(), "int64"),
 }

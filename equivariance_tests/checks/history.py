@@ -2,9 +2,9 @@
 
 Networks keep neighbor lists, padded sizes, normalizations. After each step of a random walk through
 structures (points move, come, go, cross the cutoff, fall onto each other or into a plane) the model
-that took all steps is compared with a copy that was never asked anything. A plain function cannot
-be copied: it is compared with itself, asked something else in between, of another number of points,
-so that what it kept is of no use to it.
+that took all steps is compared with a copy that was asked something else in between, of another
+number of points, so that what it kept is of no use to it, and in the end with one that was never
+asked anything. A plain function cannot be copied: it is compared with itself, distracted.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Walk(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.subject = self.pristine.fresh()
+        self.subject, self.other = self.pristine.fresh(), self.pristine.fresh()
         _answer(self.subject, self.distraction)
         self.structure = self.pristine.structures([self.start])[0]
         self.steps: list[str] = []
@@ -249,9 +249,15 @@ class Walk(RuleBasedStateMachine):
         asked = [self.structure, *more]
         # in this order: what cannot be copied shares its memory with what follows
         found = _answer(self.subject, asked)
-        other = self.pristine.fresh()
-        _answer(other, self.distraction)
-        fresh = _answer(other, asked)
+        _answer(self.other, self.distraction)
+        return self._same(found, _answer(self.other, asked), asked[0])
+
+    def teardown(self) -> None:
+        """Ask for the last structure again, and a model that was never asked: copies take long."""
+        asked = [self.structure]
+        self._same(_answer(self.subject, asked), _answer(self.pristine.fresh(), asked), asked[0])
+
+    def _same(self, found: Answers | None, fresh: Answers | None, asked: Structure) -> bool:
         if fresh is None or not bool(fresh.finite().all()):
             return False  # the matter of finiteness
         error, bound = math.inf, 0.0
@@ -262,9 +268,9 @@ class Walk(RuleBasedStateMachine):
         if not error <= bound:
             raise Stale(
                 f"after {len(self.steps) - 1} steps the answer differs by {error:.2g} of its "
-                "spread from that of a model that was asked something else before",
+                "spread from that of a model that was asked something else, or nothing, before",
                 self.start,
-                self.structure.code(),
+                asked.code(),
                 error,
                 bound,
                 {"steps": "; ".join(self.steps)},
