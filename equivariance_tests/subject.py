@@ -103,6 +103,7 @@ class Subject:
 
     Attributes:
         batched: whether structures share a batch; turned off for models that mix them up.
+        alone: whether what a model answers in a batch only is not answered; see ``ask_alone``.
         remembered: numbers that were measured once for this model, by what they are.
 
     Raises:
@@ -132,7 +133,7 @@ class Subject:
         self.setting = Setting.of(contract, species, of_structures, unit)
         self.dtype, self.device = dtype, torch.device(device)
         self.net = as_network(_converted(model, dtype, self.device), contract, call)
-        self.batched = True
+        self.batched, self.alone = True, False
         self.remembered: dict[Hashable, float] = {}
         self._answered: dict[Cloud, bool] = {}
 
@@ -181,9 +182,9 @@ class Subject:
         """The answers to structures in one batch, whatever ``batched`` says."""
         return self._evaluated(structures)
 
-    def ask_apart(self) -> None:
-        """From now on give the model one structure at a time, and forget what it answered."""
-        self.batched = False
+    def ask_alone(self) -> None:
+        """From now on count as answered only what the model answers alone."""
+        self.alone = True
         self._answered.clear()
 
     def apart(self, structures: Sequence[Structure]) -> Answers:
@@ -194,7 +195,7 @@ class Subject:
         """Whether the model has a finite answer to each cloud, and does not raise."""
         new = [cloud for cloud in dict.fromkeys(clouds) if cloud not in self._answered]
         # all at once first: one by one only to tell which
-        if new and not self._all_finite(new):
+        if self.alone or (new and not self._all_finite(new)):
             for cloud in new:
                 self._answered[cloud] = self._all_finite([cloud])
         else:

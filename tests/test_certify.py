@@ -164,6 +164,24 @@ class Noisy(PairNetwork):
         return {name: values + 1e-3 * torch.randn_like(values) for name, values in found.items()}
 
 
+class NeverAlone(PairNetwork):
+    """Answers a single point only in company."""
+
+    def forward(self, data):
+        if len(data.pos) == 1:
+            raise RuntimeError("there is no pair")
+        return super().forward(data)
+
+
+@pytest.mark.parametrize(("model", "batched"), [(NeverAlone(), True), (Leaking(), False)])
+def test_only_models_that_mix_up_their_batch_are_asked_one_by_one(model, batched):
+    certification = Certification(Subject(model), TINY)
+    assert certification.finding("batching").verdict == "failed"
+    assert certification.subject.batched is batched
+    # what it does not answer alone is told once, and not taken for a fault of symmetry
+    assert certification.finding("parity").verdict == "passed"
+
+
 def test_a_model_that_mixes_up_its_batch_is_evaluated_one_by_one():
     report = certified(Leaking(), checks=["batching", "vacuity", "parity"])
     assert report["batching"].verdict == "failed"
