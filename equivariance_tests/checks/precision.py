@@ -21,6 +21,8 @@ from symmetrize import Contract
 
 COARSE, FINE = torch.float32, torch.float64
 SEEDS = 6
+# Where rounding explains this part of the spread, single precision says nothing
+HIDDEN = 1e-2
 
 
 class AllTurns(Law):
@@ -78,6 +80,8 @@ def _compared(coarse: Outcome, fine: Outcome) -> Outcome:
         return coarse if coarse.skipped else fine
     if coarse.failure is None and fine.failure is None:
         return fine
+    if fine.failure is None and coarse.bound > HIDDEN:
+        return replace(fine, skipped="single precision has no digits left so far away")
     ratio = coarse.error / fine.error if fine.error else float("inf")
     said = (
         f"the error of equivariance is {fine.error:.2g} in double precision, where rounding "
