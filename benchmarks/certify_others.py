@@ -212,8 +212,10 @@ def found(report: dict[str, Any]) -> list[str]:
             lines.append(f"{one['check']}: could not run ({one['reason']})")
         elif failure is not None:
             cloud = one["cloud"].partition("(")[2].partition(",")[0].strip("')")
-            size = "" if one["error"] in (None, 0.0) else f" ({one['error']:.1g})"
-            lines.append(f"{one['check']}: {failure['kind']}{size}, at {cloud!r}")
+            # infinite, or none, where there is no answer
+            error = one["error"]
+            size = f" ({error:.2g})" if isinstance(error, float) and error else ""
+            lines.append(f"{one['check']}: {failure['kind']}{size}, {cloud}")
     return lines
 
 
