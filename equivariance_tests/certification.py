@@ -284,7 +284,7 @@ class Certification:
             most = max(2, most // FEWER)
         if not check.slow or most is None or len(cases) <= most:
             return cases
-        return [cases[round(k * (len(cases) - 1) / (most - 1))] for k in range(most)]
+        return [cases[round(k * (len(cases) - 1) / max(1, most - 1))] for k in range(most)]
 
     def _has_room(self, cloud: Cloud) -> bool:
         most = self.profile.case_points

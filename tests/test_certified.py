@@ -36,7 +36,7 @@ from symmetrize import (
 from tests.healthy import OUTPUTS, PET_OF_POINTS, POINTWISE, SMALL, SPECIES, WHOLE, seeded
 
 # Clouds that take a minute on all of these; the slow tests take more
-PROJECT = Profile("project", clouds=40, slow_clouds=0, slow_cases=2, case_points=6, shrinking=0)
+PROJECT = Profile("project", clouds=20, slow_clouds=0, slow_cases=1, case_points=6, shrinking=0)
 LEAN = HierarchicalFrames(length_scale=1.0, preset="lean")
 COLLINEAR = {"finiteness": "pairs of collinear points have no frame, and there is no other model"}
 FARTHEST = {"permutation": "the first of the farthest points is the first point"}

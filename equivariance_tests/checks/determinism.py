@@ -22,7 +22,7 @@ from symmetrize import Contract
 
 TIMES = 3
 # Asked to find out whether a model is random at all: few numbers may agree by chance
-OFTEN = 12
+OFTEN = 6
 # What it is asked then
 PROBE = Cloud("generic", 5, 1, GENERIC_ORIENTATION)
 RANDOM = "the model is random: see determinism"
