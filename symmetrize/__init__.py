@@ -1,6 +1,8 @@
 """Exact and smooth rotational symmetry for any network on point clouds."""
 
 from symmetrize.contract import Contract
+from symmetrize.data.layout import owners
+from symmetrize.data.periods import Periods, periods
 from symmetrize.derivatives import Derivatives, forces_and_stress
 from symmetrize.frames import (
     Ensemble,
@@ -27,13 +29,16 @@ __all__ = [
     "Output",
     "Outputs",
     "PairFrames",
+    "Periods",
     "QuadratureFrames",
     "RandomFrames",
     "Symmetrizer",
     "cutoff_switch",
     "forces_and_stress",
     "neighbor_list",
+    "owners",
     "per_point",
+    "periods",
     "safe_norm",
 ]
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ which has a group.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -27,6 +27,7 @@ class Contract:
         outputs: how the outputs turn, as in ``Symmetrizer``; a mapping from names to ``Output``
             once read. For a network without symmetry: how they are meant to turn.
         inputs: how attributes of the data turn, beside ``pos`` and ``cell``.
+        positions: names of further positions beside ``pos``, which turn and move along with it.
         group: "O(3)" or "SO(3)", under which the outputs turn exactly; None for no claim, as of a
             network that is to be symmetrized.
         smoothness: number of continuous derivatives with respect to positions, on every path along
@@ -60,6 +61,7 @@ class Contract:
     envelope: bool
     extensive: bool
     periodic: bool
+    positions: tuple[str, ...]
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class Contract:
         envelope: bool = False,
         extensive: bool = False,
         periodic: bool = False,
+        positions: Sequence[str] = (),
     ) -> None:
         if group not in ("O(3)", "SO(3)", None):
             raise ValueError(
@@ -101,6 +104,7 @@ class Contract:
             "envelope": envelope,
             "extensive": extensive,
             "periodic": periodic,
+            "positions": names_of_positions(positions),
         }
         for name, value in claims.items():
             object.__setattr__(self, name, value)
@@ -116,6 +120,26 @@ class Contract:
         if self.cutoff is None:
             return "global"
         return "local" if self.rounds == 1 else "message passing"
+
+
+def names_of_positions(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of further positions, as they were given.
+
+    Raises:
+        ValueError: if they are not names, or ``pos`` is among them.
+
+    >>> names_of_positions(["pos_pocket"])
+    ('pos_pocket',)
+    """
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"`positions` is {names!r} but must be a list of names, as in positions=['pos_pocket']"
+        )
+    if "pos" in names:
+        raise ValueError(
+            "`positions` names 'pos', which are positions without being named: leave it out"
+        )
+    return tuple(dict.fromkeys(names))
 
 
 def lowest(one: Order, other: Order) -> Order:

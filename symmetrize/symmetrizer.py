@@ -11,31 +11,25 @@ Source: Pozdnyakov and Ceriotti, arXiv 2305.19302.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from symmetrize import batches
 from symmetrize.average import Average
-from symmetrize.batches import Layout
 from symmetrize.cloud import centered
-from symmetrize.clusters import clusters
-from symmetrize.contract import Contract, contract_of, lowest
-from symmetrize.copies import Source, turned_copies
+from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
+from symmetrize.data.boundary import accepted
+from symmetrize.data.clusters import clusters
+from symmetrize.data.copies import Source, turned_copies
+from symmetrize.data.layout import Layout, extended, layout
+from symmetrize.data.reading import check_inputs, directions_of, read_points, tensors_of
 from symmetrize.environments import environments
 from symmetrize.frames import Ensemble, Frames, Group, HierarchicalFrames
 from symmetrize.frames.ensemble import draw, merged
 from symmetrize.frames.random import random_ensemble
-from symmetrize.inputs import (
-    check_inputs,
-    check_positions,
-    directions_of,
-    read_points,
-    tensors_of,
-)
 from symmetrize.outputs import Declaration, Outputs, Spec
 from symmetrize.representation import as_representation
 from symmetrize.segments import counts, segment_sum
@@ -83,6 +77,10 @@ class Symmetrizer(nn.Module):
         prepare: called once on the data before copies are made of it (with scope "center": on the
             environments), to add what does not turn, such as ``edge_index``, so that it is not
             searched again for each copy. None for the network's own ``prepare``, if it has one.
+        positions: names of further positions beside ``pos``, such as those of a pocket beside
+            those of a ligand, or query points: they are measured from the same origin and turn
+            with it, and take part in choosing frames. Vectors, which do not move along with the
+            cloud, are ``inputs``. None for those in the network's contract. With scope "structure".
 
     The order of smoothness is that of the network, or of the frames where that is lower. Positions
     are measured from the centroid of the structure, or from the center, so that the result does
@@ -117,6 +115,7 @@ class Symmetrizer(nn.Module):
         training: Training = "all",
         generator: torch.Generator | None = None,
         prepare: Callable[[Any], Any] | None = None,
+        positions: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         self.net = net
@@ -135,6 +134,16 @@ class Symmetrizer(nn.Module):
             name: as_representation(spec)
             for name, spec in {"pos": "1o", "cell": "1o", **inputs}.items()
         }
+        if positions is None:
+            positions = () if declared is None else declared.positions
+        self.positions = names_of_positions(positions)
+        self.inputs |= {name: as_representation("1o") for name in self.positions}
+        if self.positions and scope == "center":
+            raise ValueError(
+                f'`positions` names {list(self.positions)} but with scope "center" a center sees '
+                "only its environment: put these points into `pos`, marked by an attribute of "
+                'points such as a species, or use scope="structure"'
+            )
         if frames is None:
             frames = HierarchicalFrames(_natural_cutoff(declared, scope))
         self.frames = frames
@@ -227,7 +236,12 @@ class Symmetrizer(nn.Module):
         frames = self.frames.smoothness(self.declaration.degree)
         return Contract(
             outputs=self.declaration,
-            inputs={n: spec for n, spec in self.inputs.items() if n not in ("pos", "cell")},
+            inputs={
+                name: spec
+                for name, spec in self.inputs.items()
+                if name not in ("pos", "cell", *self.positions)
+            },
+            positions=self.positions,
             group=self.group if self.frames.is_exact else None,
             smoothness=lowest(order, frames),
             cutoff=self.frames.cutoff if self.scope == "center" else None,
@@ -261,26 +275,30 @@ class Symmetrizer(nn.Module):
         With scope "center" every environment is a structure to the network, and the layout of the
         data says which structure it comes from.
         """
-        check_positions(data)
+        data = accepted(data, self.inputs, self.positions)
         if self.prepare is not None and self.scope == "structure":
             data = self.prepare(data)
-        layout = batches.layout(data)
-        check_inputs(data, layout, self.inputs)
-        structures = self.frames.scored(read_points(data, layout, self.inputs))
+        rows = layout(data)
+        check_inputs(data, rows, self.inputs)
+        structures = read_points(data, rows, self.inputs, self.positions)
+        structures = self.frames.scored(structures)
         found = None
         if self.scope == "structure":
-            source = Source(data, layout, centered(structures)[0], self.inputs)
+            numbers = [len(data[name]) for name in ("pos", *self.positions)]
+            vectors, *others = centered(structures)[0].split(numbers)
+            further = dict(zip(self.positions, others, strict=True))
+            source = Source(data, rows, vectors, self.inputs, further=further)
         else:
             assert self.frames.cutoff is not None  # checked when the symmetrizer was made
             found = environments(structures, self.frames.cutoff)
-            source = clusters(data, layout, found, self.inputs)
+            source = clusters(data, rows, found, self.inputs)
             if self.prepare is not None:
                 data = self.prepare(source.data)
-                source = replace(source, data=data, layout=batches.extended(source.layout, data))
+                source = replace(source, data=data, layout=extended(source.layout, data))
         if which == "random":
             device = source.vectors.device
             ensemble = random_ensemble(source.layout.size, device, self.group, self.generator)
-            return source, layout, ensemble
+            return source, rows, ensemble
 
         degree = self.declaration.degree
         if found is None:
@@ -296,7 +314,7 @@ class Symmetrizer(nn.Module):
             )
             ensemble = self.frames.of_centers(cloud, self.group, degree)
         ensemble = draw(ensemble, self.generator) if which == "sampled" else merged(ensemble)
-        return source, layout, ensemble
+        return source, rows, ensemble
 
     def _averages(self, source: Source, ensemble: Ensemble) -> dict[str, Average]:
         """Evaluate the network on every member, in chunks, and turn its outputs back."""

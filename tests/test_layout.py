@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-from symmetrize.batches import layout
+from symmetrize.data.layout import layout
 from symmetrize.cloud import centered, points
 
 
