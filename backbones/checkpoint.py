@@ -107,18 +107,32 @@ def load(folder: str | Path) -> nn.Module:
 
 
 def outputs_to_json(outputs: Outputs) -> Any:
-    """Declared outputs as plain values: how each turns, and whether it belongs to points."""
+    """Declared outputs as plain values: how each turns, and whether it belongs to points.
+
+    In the form of the declaration: lists for tuples, null for what is left out.
+    """
     declared = Contract(outputs).outputs
-    plain = {
-        name: {"turns": str(output.representation), "per_point": output.per_point}
-        for name, output in declared.items()
-    }
-    return plain if declared.is_mapping else next(iter(plain.values()))
+
+    def plain(form: Any) -> Any:
+        if isinstance(form, dict):
+            return {name: plain(one) for name, one in form.items()}
+        if isinstance(form, tuple):
+            return [plain(one) for one in form]
+        if form in declared.left_out:
+            return None
+        output = declared[form]
+        return {"turns": str(output.representation), "per_point": output.per_point}
+
+    return plain(declared.form)
 
 
-def outputs_from_json(plain: Any) -> Outputs:
+def outputs_from_json(plain: Any) -> Any:
     """What ``outputs_to_json`` wrote."""
-    if "turns" in plain and not isinstance(plain["turns"], dict):
+    if plain is None:
+        return None
+    if isinstance(plain, list):
+        return tuple(outputs_from_json(one) for one in plain)
+    if isinstance(plain.get("turns"), str):
         return per_point(plain["turns"]) if plain["per_point"] else plain["turns"]
     return {name: outputs_from_json(one) for name, one in plain.items()}
 
