@@ -31,6 +31,11 @@ def configured(network: Network) -> Network:
 
     @functools.wraps(make)
     def remembering(self: nn.Module, *given: Any, **named: Any) -> None:
+        if len(given) == 0 and "outputs" not in named:
+            raise TypeError(
+                f"`outputs` is missing: {type(self).__name__} must know what it returns, and how "
+                f"that turns, as in {type(self).__name__}({{'energy': '0e', 'dipole': '1o'}})"
+            )
         bound = signature.bind(self, *given, **named)
         bound.apply_defaults()
         make(self, *given, **named)

@@ -9,6 +9,16 @@ from backbones.structures import sum_over
 from symmetrize import Contract
 
 
+def key_of(name: str) -> str:
+    """The name of an output as torch takes it for a module: without dots, and no method's.
+
+    >>> key_of("energy"), key_of("head.energy"), key_of("values")
+    ('energy', 'head/energy', 'values/')
+    """
+    key = name.replace(".", "/")
+    return f"{key}/" if hasattr(nn.ModuleDict(), key) else key
+
+
 class Heads(nn.Module):
     """One small network for each output of a contract.
 
@@ -40,7 +50,7 @@ class Heads(nn.Module):
         for name, output in self.outputs.items():
             width = point if output.per_point or structure == 0 else structure
             values = output.representation.dim
-            self.by_name[name] = (
+            self.by_name[key_of(name)] = (
                 nn.Sequential(nn.Linear(width, hidden), activation(), nn.Linear(hidden, values))
                 if hidden
                 else nn.Linear(width, values)
@@ -55,7 +65,7 @@ class Heads(nn.Module):
         values = {}
         for name, output in self.outputs.items():
             rows = point if output.per_point else structure
-            values[name] = self._shaped(name, self.by_name[name](rows))
+            values[name] = self._shaped(name, self.by_name[key_of(name)](rows))
         return self.outputs.unnamed(values)
 
     def of_points(
@@ -68,7 +78,7 @@ class Heads(nn.Module):
         """Outputs of points, and outputs of structures as weighted sums over their points."""
         values = {}
         for name, output in self.outputs.items():
-            value = self.by_name[name](point)
+            value = self.by_name[key_of(name)](point)
             if not output.per_point:
                 value = sum_over(value, batch, size, None if weights is None else weights.to(value))
             values[name] = self._shaped(name, value)

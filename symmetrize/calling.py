@@ -60,7 +60,7 @@ def called(net: Callable[[Any], Any], data: Data) -> Any:
     except (TypeError, AttributeError) as error:
         if isinstance(error, TypeError) and _is_not_for_one(net, error):
             raise TypeError(_of_arguments(net, data)) from error
-        if type(data).__name__ in str(error):
+        if any(name in str(error) for name in (type(data).__name__, "GlobalStorage")):
             error.add_note(
                 f"the network was called with a {type(data).__name__} of torch_geometric, and with "
                 "nothing else: if it takes positions or other attributes, wrap it as "
@@ -126,17 +126,23 @@ def _is_not_for_one(net: Callable[[Any], Any], error: TypeError) -> bool:
 
 
 def _of_arguments(net: Callable[[Any], Any], data: Data) -> str:
-    signature = inspect.signature(_function(net)[0], follow_wrapped=False)
-    required = [
-        one.name
-        for one in signature.parameters.values()
-        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    parameters = inspect.signature(_function(net)[0], follow_wrapped=False).parameters.values()
+    named = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    # without the batch, which many can do without, structures would be mixed up
+    wanted = [one for one in named if one.default is one.empty or one.name == "batch"]
+    skipped = [one is not other for one, other in zip(named, wanted, strict=False)]
+    written = [
+        f"{one.name}={one.name}"
+        if one.kind is one.KEYWORD_ONLY or any(skipped[: i + 1])
+        else one.name
+        for i, one in enumerate(wanted)
     ]
-    name = net.__class__.__name__ if isinstance(net, nn.Module) else getattr(net, "__name__", "net")
+    name = type(net).__name__ if isinstance(net, nn.Module) else getattr(net, "__name__", "it")
     return (
-        f"{name} takes ({', '.join(required)}) but a network is called with the data alone: wrap "
-        f"it as Call(net, {', '.join(required or ['pos'])!r}) from backbones.adapters, with the "
-        f"attributes of the data that its arguments stand for, of {sorted(data.keys())}"
+        f"{name} takes ({', '.join(one.name for one in named)}) but a network is called with the "
+        f"data alone: wrap it as Call(net, {', '.join(written or ['pos'])!r}) from "
+        "backbones.adapters, with the attributes of the data that its arguments stand for, of "
+        f"{sorted(data.keys())}"
     )
 
 

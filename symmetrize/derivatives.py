@@ -127,7 +127,7 @@ def _energies(returned: Any, name: str | int) -> Tensor:
         if tensors:
             places = isinstance(returned, tuple | list) and tensors[0].isdigit()
             first = tensors[0] if places else repr(tensors[0])
-            way_out = f"name its energy, as in energy={first}, of {', '.join(tensors)}"
+            way_out = f"name its energy, as in energy={first}, one of: {', '.join(tensors)}"
         raise ValueError(f"the model returns {described(returned)} but no {name!r}: {way_out}")
     return found[str(name)]
 
