@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from symmetrize import Contract, Outputs, __version__, per_point
+from symmetrize import Contract, Output, Outputs, __version__
+from symmetrize.representation import as_representation
 
 FORMAT = 1
 WEIGHTS, CONFIGURATION = "weights.safetensors", "network.json"
@@ -126,7 +127,8 @@ def outputs_to_json(outputs: Outputs) -> Any:
         if form in declared.left_out:
             return None
         output = declared[form]
-        return {"turns": str(output.representation), "per_point": output.per_point}
+        described = {"turns": str(output.representation), "per_point": output.per_point}
+        return described if output.average == "mean" else {**described, "average": output.average}
 
     return plain(declared.form)
 
@@ -138,7 +140,8 @@ def outputs_from_json(plain: Any) -> Any:
     if isinstance(plain, list):
         return tuple(outputs_from_json(one) for one in plain)
     if isinstance(plain.get("turns"), str):
-        return per_point(plain["turns"]) if plain["per_point"] else plain["turns"]
+        average = plain.get("average", "mean")
+        return Output(as_representation(plain["turns"]), plain["per_point"], average)
     return {name: outputs_from_json(one) for name, one in plain.items()}
 
 

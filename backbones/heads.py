@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from backbones.structures import sum_over
-from symmetrize import Contract
+from symmetrize import Contract, Output
 
 
 def key_of(name: str) -> str:
@@ -17,6 +17,19 @@ def key_of(name: str) -> str:
     """
     key = name.replace(".", "/")
     return f"{key}/" if hasattr(nn.ModuleDict(), key) else key
+
+
+def shaped(values: Float[Tensor, "rows dim"], output: Output) -> Tensor:
+    """Values of an output as they are declared; log-probabilities from logits of several classes.
+
+    >>> import torch
+    >>> from symmetrize import log_probabilities
+    >>> shaped(torch.tensor([[1.0, 1.0]]), log_probabilities("2x0e")).exp()
+    tensor([[0.5000, 0.5000]])
+    """
+    if output.average == "log" and output.representation.dim > 1:
+        values = values.log_softmax(-1)
+    return values.reshape(-1, *output.representation.value_shape)
 
 
 class Heads(nn.Module):
@@ -85,4 +98,4 @@ class Heads(nn.Module):
         return self.outputs.unnamed(values)
 
     def _shaped(self, name: str, values: Tensor) -> Tensor:
-        return values.reshape(-1, *self.outputs[name].representation.value_shape)
+        return shaped(values, self.outputs[name])

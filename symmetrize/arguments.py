@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from symmetrize.frames import Frames
+from symmetrize.outputs import Output
 from symmetrize.representation import Representation, as_representation
 
 
@@ -74,6 +75,22 @@ def representations_of(inputs: Any, argument: str = "inputs") -> dict[str, Repre
             )
         found[name] = as_representation(spec)
     return found
+
+
+def check_reduction(reduce: str | None, outputs: Mapping[str, Output]) -> None:
+    """Refuse sums over centers of what does not add up.
+
+    Raises:
+        ValueError: for log-probabilities of centers.
+    """
+    for name, output in outputs.items():
+        if reduce is not None and output.average == "log" and not output.per_point:
+            plain = str(output.representation)
+            raise ValueError(
+                f"`reduce` is {reduce!r} but {name!r} holds log-probabilities of centers, whose "
+                f"{reduce} is that of no distribution: declare logits, {plain!r}, or take one row "
+                "for each center, reduce=None"
+            )
 
 
 def check_options(chunk_size: Any, generator: Any, prepare: Any) -> None:

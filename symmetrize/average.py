@@ -9,7 +9,7 @@ from torch import Tensor
 from symmetrize.copies import Copies, Source
 from symmetrize.frames.ensemble import Ensemble, Group
 from symmetrize.outputs import ONLY, Output
-from symmetrize.segments import segment_sum
+from symmetrize.segments import segment_log_mean, segment_sum
 from symmetrize.switching import safe_sqrt
 
 
@@ -127,13 +127,20 @@ class Average:
         self.places.append(place)
 
     def mean(self) -> Float[Tensor, "owners *value"]:
-        """sum_p w_p rho(R_p) f(A R_p) for each owner."""
+        """sum_p w_p rho(R_p) f(A R_p) for each owner; of log-probabilities log(sum_p w_p exp f)."""
         values, weights, place = self._all()
+        if self.output.average == "log":
+            return segment_log_mean(values, weights, place, self.size)
         return segment_sum(_times(weights, values), place, self.size)
 
     def spread(self) -> Float[Tensor, "owners blocks"]:
-        """(sum_p w_p |rho(R_p) f(A R_p) - mean|^2)^(1/2), for each irrep copy."""
+        """(sum_p w_p |rho(R_p) f(A R_p) - mean|^2)^(1/2), for each irrep copy.
+
+        Of the probabilities, where their logarithms are declared.
+        """
         values, weights, place = self._all()
+        if self.output.average == "log":
+            values = values.exp()
         representation = self.output.representation
         if representation.dim == 1:
             values = values.reshape(-1, 1)

@@ -3,13 +3,17 @@
 A declaration has the form of what is returned: one representation for a tensor; a dict by name for
 a mapping, a named tuple or a data class; a tuple by order for a tuple or list; one in another where
 these are nested. The name of an output is its path, ``head.energy``, which may be written so, too.
+
+Outputs are averaged over frames as they are. The average of logarithms of probabilities is that of
+no distribution, but smaller: ``log_probabilities`` averages the probabilities, and is exact. Or let
+the network return logits, and take their softmax after the average: another distribution, as exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from e3nn import o3
 from torch import Tensor
@@ -17,6 +21,7 @@ from torch import Tensor
 from symmetrize.representation import Representation, as_representation
 from symmetrize.returned import described, items, parts, rebuilt
 
+Averaging = Literal["mean", "log"]
 Spec: TypeAlias = str | o3.Irreps | o3.Irrep | Representation
 
 
@@ -27,13 +32,33 @@ class Output:
     Attributes:
         representation: how its values turn.
         per_point: whether it has one row for each point, instead of one for each structure.
+        average: of what the average is taken: the values ("mean"), or, of log-probabilities, what
+            they are the logarithms of ("log").
+
+    Raises:
+        ValueError: if log-probabilities turn.
     """
 
     representation: Representation
     per_point: bool = False
+    average: Averaging = "mean"
+
+    def __post_init__(self) -> None:
+        if self.average not in get_args(Averaging):
+            raise ValueError(
+                f"`average` is {self.average!r} but must be one of "
+                f"{', '.join(map(repr, get_args(Averaging)))}"
+            )
+        if self.average == "log" and not self.representation.is_invariant:
+            raise ValueError(
+                f"log-probabilities are declared as {str(self.representation)!r} but no rotation "
+                "or reflection changes them: declare scalars, as in log_probabilities('11x0e')"
+            )
 
     def __str__(self) -> str:
         spec = repr(str(self.representation))
+        if self.average == "log":
+            return f"log_probabilities({spec}{', per_point=True' if self.per_point else ''})"
         return f"per_point({spec})" if self.per_point else spec
 
 
@@ -44,6 +69,27 @@ def per_point(spec: Spec) -> Output:
     True
     """
     return Output(as_representation(spec), per_point=True)
+
+
+def log_probabilities(spec: Spec, per_point: bool = False) -> Output:
+    """Declare logarithms of probabilities, such as those that ``log_softmax`` returns.
+
+    Their average over frames is log(sum_p w_p exp(f(A R_p))): the logarithm of the average of the
+    probabilities, which add up to one where those of the network do. A probability of exactly zero,
+    -inf, stays one if it is so in all frames, and gradients are finite either way. What ``spread``
+    says is the spread of the probabilities.
+
+    Args:
+        spec: scalars that nothing changes, as in ``"11x0e"`` for 11 classes.
+        per_point: whether there is one row for each point, as in segmentation.
+
+    Raises:
+        ValueError: if a rotation or a reflection would change them.
+
+    >>> str(log_probabilities("11x0e"))
+    "log_probabilities('11x0e')"
+    """
+    return Output(as_representation(spec), per_point, "log")
 
 
 # An item of what is returned; None, or "_", leaves it out

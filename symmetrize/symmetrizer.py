@@ -19,7 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from symmetrize import batches
-from symmetrize.arguments import check_frames, check_network, check_options, representations_of
+from symmetrize.arguments import (
+    check_frames,
+    check_network,
+    check_options,
+    check_reduction,
+    representations_of,
+)
 from symmetrize.average import Average
 from symmetrize.batches import Layout
 from symmetrize.calling import called, without_autocast
@@ -67,8 +73,9 @@ class Symmetrizer(nn.Module):
             tensor (``"ij=ji"``). A network that returns several is declared in that form: a dict by
             name, of data classes and named tuples by field (``{"head": {"energy": "0e"}}``), or a
             tuple by order (``("0e", None)``); None leaves an item out. One row for each structure;
-            declare one for each point with ``per_point("1o")``. None for a network that declares
-            them in its ``contract``.
+            declare one for each point with ``per_point("1o")``, and what ``log_softmax`` returns
+            with ``log_probabilities("11x0e")``. None for a network that declares them in its
+            ``contract``.
         inputs: attributes of the data that turn, by name; what is not named is left as it is.
             ``pos`` and, where present, ``cell`` always turn, as vectors. Vectors and tensors among
             them take part in choosing frames where points leave a choice: give them in units in
@@ -180,6 +187,7 @@ class Symmetrizer(nn.Module):
                 f'`reduce` is {reduce!r} but scope "structure" already has one row for each '
                 'structure: use it with scope="center"'
             )
+        check_reduction(reduce, self.declaration)
 
     @property
     def prepare(self) -> Callable[[Any], Any] | None:

@@ -23,7 +23,7 @@ from torch_geometric.data import Data
 from backbones.baseline import Baseline
 from backbones.checkpoint import configured
 from backbones.edges import with_edges
-from backbones.heads import key_of
+from backbones.heads import key_of, shaped
 from backbones.pet.buckets import Buckets, buckets
 from backbones.pet.edges import Switch, edges_of, length_of, switched
 from backbones.pet.layers import Activation, Layer, Norm, Order
@@ -202,7 +202,7 @@ class PET(nn.Module):
                 if is_center is not None:  # an environment answers for its center alone
                     value = value * is_center.to(value.dtype)[:, None]
                 value = sum_over(value, batch, size)
-            outputs[name] = value.reshape(-1, *output.representation.value_shape)
+            outputs[name] = shaped(value, output)
         return self.contract.outputs.unnamed(outputs)
 
     def network(
