@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from backbones.heads import key_of
 from backbones.structures import sum_over
 from symmetrize import Contract
 
@@ -28,15 +29,18 @@ class Baseline(nn.Module):
         super().__init__()
         self.outputs = contract.outputs
         for name, output in self.outputs.items():
-            self.register_buffer(f"{name}_weight", torch.zeros(species, output.representation.dim))
-            self.register_buffer(f"{name}_scale", torch.ones(()))
+            self.register_buffer(
+                f"{key_of(name)}_weight", torch.zeros(species, output.representation.dim)
+            )
+            self.register_buffer(f"{key_of(name)}_scale", torch.ones(()))
 
     def forward(
         self, values: dict[str, Float[Tensor, "points dim"]], kinds: Int[Tensor, "points"]
     ) -> dict[str, Float[Tensor, "points dim"]]:
         """What each point adds to each output, in the unit of the data."""
         return {
-            name: getattr(self, f"{name}_weight")[kinds] + getattr(self, f"{name}_scale") * value
+            name: getattr(self, f"{key_of(name)}_weight")[kinds]
+            + getattr(self, f"{key_of(name)}_scale") * value
             for name, value in values.items()
         }
 
@@ -65,7 +69,9 @@ class Baseline(nn.Module):
                 f"{'point' if output.per_point else 'structure'}"
             )
         rows = targets.double().reshape(number, representation.dim)
-        one_hot = nn.functional.one_hot(kinds, len(getattr(self, f"{name}_weight"))).double()
+        one_hot = nn.functional.one_hot(
+            kinds, len(getattr(self, f"{key_of(name)}_weight"))
+        ).double()
         composition = one_hot if output.per_point else sum_over(one_hot, batch, number)
         invariant = representation.project_invariant(rows)
         # compositions may be linearly dependent: the driver must be one that expects it
@@ -74,5 +80,5 @@ class Baseline(nn.Module):
         scale = left.square().mean().sqrt()
         # rounding is no unit to measure in
         rounding = RCOND * rows.square().mean().sqrt()
-        getattr(self, f"{name}_weight").copy_(weight)
-        getattr(self, f"{name}_scale").copy_(torch.where(scale > rounding, scale, 1.0))
+        getattr(self, f"{key_of(name)}_weight").copy_(weight)
+        getattr(self, f"{key_of(name)}_scale").copy_(torch.where(scale > rounding, scale, 1.0))

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from symmetrize import Contract, Outputs, __version__, per_point
+from symmetrize import Contract, Output, Outputs, __version__
+from symmetrize.representation import as_representation
 
 FORMAT = 1
 WEIGHTS, CONFIGURATION = "weights.safetensors", "network.json"
@@ -31,6 +32,11 @@ def configured(network: Network) -> Network:
 
     @functools.wraps(make)
     def remembering(self: nn.Module, *given: Any, **named: Any) -> None:
+        if len(given) == 0 and "outputs" not in named:
+            raise TypeError(
+                f"`outputs` is missing: {type(self).__name__} must know what it returns, and how "
+                f"that turns, as in {type(self).__name__}({{'energy': '0e', 'dipole': '1o'}})"
+            )
         bound = signature.bind(self, *given, **named)
         bound.apply_defaults()
         make(self, *given, **named)
@@ -107,19 +113,35 @@ def load(folder: str | Path) -> nn.Module:
 
 
 def outputs_to_json(outputs: Outputs) -> Any:
-    """Declared outputs as plain values: how each turns, and whether it belongs to points."""
+    """Declared outputs as plain values: how each turns, and whether it belongs to points.
+
+    In the form of the declaration: lists for tuples, null for what is left out.
+    """
     declared = Contract(outputs).outputs
-    plain = {
-        name: {"turns": str(output.representation), "per_point": output.per_point}
-        for name, output in declared.items()
-    }
-    return plain if declared.is_mapping else next(iter(plain.values()))
+
+    def plain(form: Any) -> Any:
+        if isinstance(form, dict):
+            return {name: plain(one) for name, one in form.items()}
+        if isinstance(form, tuple):
+            return [plain(one) for one in form]
+        if form in declared.left_out:
+            return None
+        output = declared[form]
+        described = {"turns": str(output.representation), "per_point": output.per_point}
+        return described if output.average == "mean" else {**described, "average": output.average}
+
+    return plain(declared.form)
 
 
-def outputs_from_json(plain: Any) -> Outputs:
+def outputs_from_json(plain: Any) -> Any:
     """What ``outputs_to_json`` wrote."""
-    if "turns" in plain and not isinstance(plain["turns"], dict):
-        return per_point(plain["turns"]) if plain["per_point"] else plain["turns"]
+    if plain is None:
+        return None
+    if isinstance(plain, list):
+        return tuple(outputs_from_json(one) for one in plain)
+    if isinstance(plain.get("turns"), str):
+        average = plain.get("average", "mean")
+        return Output(as_representation(plain["turns"]), plain["per_point"], average)
     return {name: outputs_from_json(one) for name, one in plain.items()}
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 
 from backbones.heads import Heads
+from backbones.inputs import check_features
 from symmetrize import Contract, Outputs
 
 
@@ -25,6 +26,7 @@ def classifier_contract(
     Raises:
         ValueError: if an output of points is declared.
     """
+    check_features(features)
     contract = Contract(outputs, inputs=features, group=None, smoothness=smoothness)
     for name, output in contract.outputs.items():
         if output.per_point:

@@ -9,7 +9,7 @@ Source: Wang, Sun, Liu, Sarma, Bronstein and Solomon, ACM TOG 2019, arXiv 1801.0
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -50,8 +50,8 @@ class DGCNN(LocalNetwork):
         cutoff: in the unit of the positions.
         rounds: of messages; points see each other over ``rounds * cutoff``.
         width: features of a point.
-        species: number of kinds of points; ``data.z`` holds integers below it, and points without
-            ``z`` are all of kind 0.
+        species: the values of ``data.z``, as in ``[1, 8]``, or their number, for values from 0 on;
+            points without ``z`` are all of kind 0.
         features: further attributes with a row for each point, and how they turn, as in
             ``{"spin": "1e"}``.
         length: unit of length in which edge vectors enter, about the distance of neighbors.
@@ -68,7 +68,7 @@ class DGCNN(LocalNetwork):
         cutoff: int | float = 5.0,
         rounds: int = 2,
         width: int = 64,
-        species: int = 100,
+        species: int | Sequence[int] = 100,
         features: Mapping[str, str] | None = None,
         length: int | float = 1.0,
     ) -> None:
@@ -117,7 +117,8 @@ class ClassicDGCNN(nn.Module):
         neighbors: of each point, itself included.
         width: factor on all numbers of features.
         dropout: after each of the last layers, in training mode.
-        species: number of kinds of points, ``data.z``; 0 for shapes, where there are none.
+        species: the values of ``data.z``, or their number, for values from 0 on; 0 for shapes,
+            where there are none.
         features: further attributes with a row for each point, and how they turn, as in
             ``{"normals": "1o"}``.
 
@@ -135,7 +136,7 @@ class ClassicDGCNN(nn.Module):
         neighbors: int = 20,
         width: int | float = 1.0,
         dropout: float = 0.5,
-        species: int = 0,
+        species: int | Sequence[int] = 0,
         features: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()

@@ -6,7 +6,30 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from backbones.structures import sum_over
-from symmetrize import Contract
+from symmetrize import Contract, Output
+
+
+def key_of(name: str) -> str:
+    """The name of an output as torch takes it for a module: without dots, and no method's.
+
+    >>> key_of("energy"), key_of("head.energy"), key_of("values")
+    ('energy', 'head/energy', 'values/')
+    """
+    key = name.replace(".", "/")
+    return f"{key}/" if hasattr(nn.ModuleDict(), key) else key
+
+
+def shaped(values: Float[Tensor, "rows dim"], output: Output) -> Tensor:
+    """Values of an output as they are declared; log-probabilities from logits of several classes.
+
+    >>> import torch
+    >>> from symmetrize import log_probabilities
+    >>> shaped(torch.tensor([[1.0, 1.0]]), log_probabilities("2x0e")).exp()
+    tensor([[0.5000, 0.5000]])
+    """
+    if output.average == "log" and output.representation.dim > 1:
+        values = values.log_softmax(-1)
+    return values.reshape(-1, *output.representation.value_shape)
 
 
 class Heads(nn.Module):
@@ -40,7 +63,7 @@ class Heads(nn.Module):
         for name, output in self.outputs.items():
             width = point if output.per_point or structure == 0 else structure
             values = output.representation.dim
-            self.by_name[name] = (
+            self.by_name[key_of(name)] = (
                 nn.Sequential(nn.Linear(width, hidden), activation(), nn.Linear(hidden, values))
                 if hidden
                 else nn.Linear(width, values)
@@ -55,7 +78,7 @@ class Heads(nn.Module):
         values = {}
         for name, output in self.outputs.items():
             rows = point if output.per_point else structure
-            values[name] = self._shaped(name, self.by_name[name](rows))
+            values[name] = self._shaped(name, self.by_name[key_of(name)](rows))
         return self.outputs.unnamed(values)
 
     def of_points(
@@ -68,11 +91,11 @@ class Heads(nn.Module):
         """Outputs of points, and outputs of structures as weighted sums over their points."""
         values = {}
         for name, output in self.outputs.items():
-            value = self.by_name[name](point)
+            value = self.by_name[key_of(name)](point)
             if not output.per_point:
                 value = sum_over(value, batch, size, None if weights is None else weights.to(value))
             values[name] = self._shaped(name, value)
         return self.outputs.unnamed(values)
 
     def _shaped(self, name: str, values: Tensor) -> Tensor:
-        return values.reshape(-1, *self.outputs[name].representation.value_shape)
+        return shaped(values, self.outputs[name])

@@ -1,13 +1,15 @@
 """What points bring along beside their positions: a species and features."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from backbones.structures import kinds_of
+from backbones.species import Species
 from symmetrize import Contract
 
 
@@ -16,7 +18,7 @@ class PointInputs(nn.Module):
 
     Args:
         contract: whose ``inputs`` the features are, one row for each point.
-        species: number of kinds of points, or 0 for a network that does not see ``z``.
+        species: see ``Species``; 0 for a network that does not see ``z``.
         embedding: columns that stand for a species.
 
     >>> inputs = PointInputs(Contract("0e", inputs={"normals": "1o"}), species=10, embedding=4)
@@ -27,32 +29,35 @@ class PointInputs(nn.Module):
     torch.Size([5, 7])
     """
 
-    def __init__(self, contract: Contract, species: int = 0, embedding: int = 16) -> None:
+    def __init__(
+        self, contract: Contract, species: int | Sequence[int] = 0, embedding: int = 16
+    ) -> None:
         super().__init__()
         self.widths = {name: spec.dim for name, spec in contract.inputs.items()}
-        self.kinds = nn.Embedding(species, embedding) if species else None
-        self.columns = sum(self.widths.values()) + (embedding if species else 0)
+        none = isinstance(species, int) and not isinstance(species, bool) and species == 0
+        self.species = None if none else Species(species)
+        self.kinds = None if self.species is None else nn.Embedding(len(self.species), embedding)
+        self.columns = sum(self.widths.values()) + (0 if self.species is None else embedding)
 
     def forward(self, data: Data) -> Float[Tensor, "points columns"]:
         """The columns, in the dtype of the positions.
 
         Raises:
-            ValueError: if a feature is missing or does not fit, or ``z`` is out of range.
+            TypeError: if a feature is no tensor.
+            ValueError: if a feature is missing or does not fit, or a species is not known.
         """
         parts = [self._feature(data, name, width) for name, width in self.widths.items()]
-        if self.kinds is not None:
-            kinds = kinds_of(data)
-            known = self.kinds.num_embeddings
-            if len(kinds) and not 0 <= int(kinds.min()) <= int(kinds.max()) < known:
-                raise ValueError(
-                    f"`z` reaches from {int(kinds.min())} to {int(kinds.max())} but the network "
-                    f"knows {known} species, numbered from 0: make it with a larger `species`"
-                )
-            parts.append(self.kinds(kinds))
+        if self.species is not None and self.kinds is not None:
+            parts.append(self.kinds(self.species(data)))
         return torch.cat(parts, 1) if parts else data.pos[:, :0]
 
     def _feature(self, data: Data, name: str, width: int) -> Tensor:
         values = data.get(name)
+        if values is not None and not isinstance(values, Tensor):
+            raise TypeError(
+                f"the feature {name!r} is a {type(values).__name__} but must be a tensor: "
+                f"data.{name} = torch.as_tensor(data.{name})"
+            )
         if values is None or values.numel() != len(data.pos) * width:
             found = "is missing" if values is None else f"has shape {tuple(values.shape)}"
             raise ValueError(
@@ -60,6 +65,23 @@ class PointInputs(nn.Module):
                 f"{len(data.pos)} points: set data.{name}, or make the network without it"
             )
         return values.reshape(len(data.pos), width).to(data.pos.dtype)
+
+
+def check_features(features: Any) -> None:
+    """Refuse names of features that do not say how they turn.
+
+    Raises:
+        TypeError: if it is no mapping.
+    """
+    if features is None or isinstance(features, Mapping):
+        return
+    names = [features] if isinstance(features, str) else features
+    listed = isinstance(names, list | tuple | set) and len(names) > 0
+    example = {str(name): "1o" for name in names} if listed else {"normals": "1o"}
+    raise TypeError(
+        f"`features` is {features!r} but must map names to how they turn: features={example}, "
+        "'1o' for a vector, '0e' for what does not turn"
+    )
 
 
 def check_sizes(**sizes: int | float) -> None:

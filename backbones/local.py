@@ -7,7 +7,7 @@ periodic where the structure is, and C-infinity, as messages fade with all deriv
 and every activation is smooth.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxtyping import Float
@@ -16,7 +16,7 @@ from torch_geometric.data import Data
 
 from backbones.edges import edges_of, with_edges
 from backbones.heads import Heads
-from backbones.inputs import PointInputs, check_sizes
+from backbones.inputs import PointInputs, check_features, check_sizes
 from backbones.structures import structures_of
 from symmetrize import Contract, Outputs
 
@@ -31,8 +31,8 @@ class LocalNetwork(nn.Module):
         cutoff: in the unit of the positions.
         rounds: of messages; points see each other over ``rounds * cutoff``.
         width: features of a point.
-        species: number of kinds of points; ``data.z`` holds integers below it, and points without
-            ``z`` are all of kind 0.
+        species: the values of ``data.z``, as in ``[1, 8]``, or their number, for values from 0 on;
+            points without ``z`` are all of kind 0.
         features: further attributes with a row for each point, and how they turn, as in
             ``{"spin": "1e"}``.
         length: unit of length in which edge vectors enter, about the distance of neighbors.
@@ -48,12 +48,13 @@ class LocalNetwork(nn.Module):
         cutoff: int | float = 5.0,
         rounds: int = 2,
         width: int = 64,
-        species: int = 100,
+        species: int | Sequence[int] = 100,
         features: Mapping[str, str] | None = None,
         length: int | float = 1.0,
     ) -> None:
         super().__init__()
         check_sizes(width=width, length=length)
+        check_features(features)
         self.contract = Contract(
             outputs,
             inputs=features,

@@ -46,8 +46,8 @@ class PointNetPlusPlus(LocalNetwork):
         width: features of a point.
         scales: radii, in units of the cutoff, within which neighbors are summed.
         neighbors: about how many a point has within the cutoff; sums are scaled by it.
-        species: number of kinds of points; ``data.z`` holds integers below it, and points without
-            ``z`` are all of kind 0.
+        species: the values of ``data.z``, as in ``[1, 8]``, or their number, for values from 0 on;
+            points without ``z`` are all of kind 0.
         features: further attributes with a row for each point, and how they turn, as in
             ``{"spin": "1e"}``.
         length: unit of length in which edge vectors enter, about the distance of neighbors.
@@ -66,7 +66,7 @@ class PointNetPlusPlus(LocalNetwork):
         width: int = 64,
         scales: Sequence[int | float] = (0.5, 1.0),
         neighbors: int | float = 20,
-        species: int = 100,
+        species: int | Sequence[int] = 100,
         features: Mapping[str, str] | None = None,
         length: int | float = 1.0,
     ) -> None:
@@ -127,7 +127,8 @@ class ClassicPointNetPlusPlus(nn.Module):
         radii: of the two groupings, in the unit of the positions, for objects in the unit sphere.
         width: factor on all numbers of features.
         dropout: after each of the last layers, in training mode.
-        species: number of kinds of points, ``data.z``; 0 for shapes, where there are none.
+        species: the values of ``data.z``, or their number, for values from 0 on; 0 for shapes,
+            where there are none.
         features: further attributes with a row for each point, and how they turn, as in
             ``{"normals": "1o"}``.
 
@@ -145,7 +146,7 @@ class ClassicPointNetPlusPlus(nn.Module):
         radii: Sequence[int | float] = RADII,
         width: int | float = 1.0,
         dropout: float = 0.5,
-        species: int = 0,
+        species: int | Sequence[int] = 0,
         features: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()

@@ -21,15 +21,22 @@ def kinds_of(data: Data) -> Int[Tensor, "points"]:
     """The species ``z`` of each point; 0 for all where there is none.
 
     Raises:
-        ValueError: if ``z`` is not one integer for each point.
+        TypeError: if ``z`` is no tensor.
+        ValueError: if it is not one integer for each point.
     """
     kinds = data.get("z")
     if kinds is None:
         return torch.zeros(len(data.pos), dtype=torch.long, device=data.pos.device)
+    if not isinstance(kinds, Tensor):
+        raise TypeError(
+            f"`z` is a {type(kinds).__name__} but must be a tensor of integers, one for each "
+            "point: data.z = torch.as_tensor(data.z)"
+        )
     if kinds.shape != data.pos.shape[:1] or kinds.is_floating_point():
         raise ValueError(
             f"`z` is {kinds.dtype} of shape {tuple(kinds.shape)} but must be one integer for each "
-            f"of {len(data.pos)} points: the species, such as the atomic number"
+            f"of {len(data.pos)} points: the species, such as the atomic number, as in "
+            "data.z = data.z.long()"
         )
     return kinds.long()
 

@@ -39,7 +39,7 @@ def as_network(model: Any, contract: Contract, call: str | None = None) -> Calla
     if call is not None:
         if "->" in call and call.partition("->")[0].strip() == "n c":
             return OfPositions(model, contract)
-        return Dense(model, call) if call.split()[0] == "b" else Call(model, call)
+        return Dense(model, call) if call.split()[:1] == ["b"] else Call(model, call)
     if hasattr(model, "calculate") and hasattr(model, "implemented_properties"):
         from equivariance_tests.calculators import OfAtoms
 

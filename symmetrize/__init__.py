@@ -14,7 +14,7 @@ from symmetrize.frames import (
     RandomFrames,
 )
 from symmetrize.neighbors import neighbor_list
-from symmetrize.outputs import Output, Outputs, per_point
+from symmetrize.outputs import Output, Outputs, log_probabilities, per_point
 from symmetrize.switching import cutoff_switch
 from symmetrize.symmetrizer import Symmetrizer
 from symmetrize.vectors import safe_norm
@@ -35,6 +35,7 @@ __all__ = [
     "Symmetrizer",
     "cutoff_switch",
     "forces_and_stress",
+    "log_probabilities",
     "neighbor_list",
     "owners",
     "per_point",

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from symmetrize.data.copies import Copies, Source
 from symmetrize.frames.ensemble import Ensemble, Group
-from symmetrize.outputs import Output
-from symmetrize.segments import segment_sum
+from symmetrize.outputs import ONLY, Output
+from symmetrize.segments import segment_log_mean, segment_sum
 from symmetrize.switching import safe_sqrt
 
 
@@ -21,10 +21,19 @@ class Average:
         ensemble: all members, with weights that sum to one for each owner.
         source: what the copies are made of.
         group: under which the collapsed members are projected on their invariant part.
+        name: of the output, in errors.
     """
 
-    def __init__(self, output: Output, ensemble: Ensemble, source: Source, group: Group) -> None:
+    def __init__(
+        self,
+        output: Output,
+        ensemble: Ensemble,
+        source: Source,
+        group: Group,
+        name: str = ONLY,
+    ) -> None:
         self.output = output
+        self.name = name
         self.group = group
         self.layout = source.layout
         # no rows, but in the graph of the positions: backward through an empty sum is valid
@@ -52,16 +61,9 @@ class Average:
             ValueError: if there is not one row for each copy (or point), or a row does not fit.
         """
         representation = self.output.representation
-        expected = len(copies.copy) if self.output.per_point else len(members)
-        if values.ndim == 0 or len(values) != expected:
-            what = "points" if self.output.per_point else "structures"
-            raise ValueError(
-                f"the network returned shape {tuple(values.shape)} for a batch of {expected} "
-                f"{what}: it must return one row for each. Pool over `data.batch` with size "
-                "`data.num_graphs`; declare an output with one row for each point as "
-                "per_point(...); or, for a network that takes one structure at a time, pass "
-                "chunk_size=1"
-            )
+        self._check(values, len(members), len(copies.copy))
+        # sums of many members lose the digits that half precision has left
+        values = values.to(torch.promote_types(values.dtype, torch.float32))
         rotations, collapsed, weights = members.rotations, members.isotropic, members.weights
         place = members.index
         if self.output.per_point:
@@ -81,6 +83,40 @@ class Average:
         self.weights.append(weights.to(turned.dtype))
         self.places.append(place)
 
+    def _check(self, values: Tensor, copies: int, points: int) -> None:
+        """Refuse values that are not one row for each copy (or point of one) or do not fit."""
+        representation, per_point = self.output.representation, self.output.per_point
+        rows = 0 if values.ndim == 0 else len(values)
+        expected = points if per_point else copies
+        said = "" if self.name == ONLY else f" for the output {self.name!r}"
+        said = f"the network returned shape {tuple(values.shape)}{said}"
+        if values.ndim == 0 or rows != expected:
+            owners = "structures" if self.center is None else "environments"
+            batch = f"{copies} copies of {self.layout.size} {owners}, {points} points in all"
+            each = "point of each copy" if per_point else "copy, as if it were a structure"
+            if per_point and rows == copies:
+                way_out = "it has rows of structures: declare it without per_point"
+            elif not per_point and rows == points:
+                way_out = "it has rows of points: declare it as per_point(...), or pool it"
+            else:
+                way_out = (
+                    "for a network that takes one structure at a time, pass chunk_size=1, which "
+                    "calls it for one copy at a time"
+                )
+            raise ValueError(
+                f"{said} for a batch of {batch}: it must return one row for each {each}, here "
+                f"{expected}. Pool over `data.batch` with size `data.num_graphs`; {way_out}"
+            )
+        if not values.is_floating_point():
+            raise TypeError(
+                f"{said} in {values.dtype} but averages are floating-point numbers: convert it "
+                "with .float(), or leave it out with None"
+            )
+        try:
+            representation.flatten(values)
+        except ValueError as error:
+            raise ValueError(f"{said} but {error}") from None
+
     def add_auxiliary(self, values: Tensor) -> None:
         """Take what the auxiliary model returned for every structure (or point) itself."""
         per_row = self.output.per_point and self.center is None
@@ -91,13 +127,20 @@ class Average:
         self.places.append(place)
 
     def mean(self) -> Float[Tensor, "owners *value"]:
-        """sum_p w_p rho(R_p) f(A R_p) for each owner."""
+        """sum_p w_p rho(R_p) f(A R_p) for each owner; of log-probabilities log(sum_p w_p exp f)."""
         values, weights, place = self._all()
+        if self.output.average == "log":
+            return segment_log_mean(values, weights, place, self.size)
         return segment_sum(_times(weights, values), place, self.size)
 
     def spread(self) -> Float[Tensor, "owners blocks"]:
-        """(sum_p w_p |rho(R_p) f(A R_p) - mean|^2)^(1/2), for each irrep copy."""
+        """(sum_p w_p |rho(R_p) f(A R_p) - mean|^2)^(1/2), for each irrep copy.
+
+        Of the probabilities, where their logarithms are declared.
+        """
         values, weights, place = self._all()
+        if self.output.average == "log":
+            values = values.exp()
         representation = self.output.representation
         if representation.dim == 1:
             values = values.reshape(-1, 1)

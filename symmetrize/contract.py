@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from symmetrize.arguments import representations_of
 from symmetrize.outputs import Declaration, Outputs, Spec
-from symmetrize.representation import Group, Representation, as_representation
+from symmetrize.representation import Group, Representation
 
 # Number of continuous derivatives; None where none is claimed
 Order: TypeAlias = int | float | None
@@ -96,7 +97,7 @@ class Contract:
             raise ValueError(f"`rounds` is {rounds} but must be at least 1")
         claims = {
             "outputs": Declaration.of(outputs),
-            "inputs": {name: as_representation(spec) for name, spec in (inputs or {}).items()},
+            "inputs": representations_of({} if inputs is None else inputs),
             "group": group,
             "smoothness": smoothness,
             "cutoff": None if cutoff is None else float(cutoff),

@@ -13,7 +13,7 @@ Source: Knuth et al., Comput. Phys. Commun. 190, 33 (2015), for stress as a deri
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -24,6 +24,7 @@ from symmetrize.contract import contract_of
 from symmetrize.data.boundary import accepted
 from symmetrize.data.layout import layout, owners
 from symmetrize.data.periods import periods
+from symmetrize.returned import described, items
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -49,7 +50,7 @@ class Derivatives(NamedTuple):
 def forces_and_stress(
     model: Callable[[Any], Any],
     data: Data,
-    energy: str = "energy",
+    energy: str | int = "energy",
     create_graph: bool = False,
 ) -> Derivatives:
     """Forces and stress of any model that returns energies, symmetrized or not.
@@ -58,10 +59,11 @@ def forces_and_stress(
     energy they are exactly equivariant, and conserve energy, momentum and angular momentum.
 
     Args:
-        model: any callable from data to energies, or to a mapping that holds them. It must find its
-            geometry from ``pos`` and ``cell``: stored edge vectors are not strained.
+        model: any callable from data to energies, or to a dict, tuple or object that holds them. It
+            must find its geometry from ``pos`` and ``cell``: stored edge vectors are not strained.
         data: one structure or several, as for ``Symmetrizer``; it is not changed.
-        energy: name of the energies in the mapping; rows of points count for their structure.
+        energy: name of the energies among what the model returns: a key or a field, a path such as
+            ``"head.energy"``, or the place in a tuple; rows of points count for their structure.
         create_graph: whether results can be differentiated in turn, as in a loss on forces.
 
     Returns:
@@ -101,6 +103,11 @@ def forces_and_stress(
             strained.cell = (rows + rows @ symmetric.to(cell.dtype)).reshape(cell.shape)
 
         values = _energies(model(strained), energy)
+        if not values.is_floating_point():
+            raise TypeError(
+                f"the energy is {values.dtype} but must be floating-point to have derivatives: "
+                "name another output by `energy`"
+            )
         if values.numel() not in (size, len(batch)):
             raise ValueError(
                 f"the energy has shape {tuple(values.shape)} but must have one number for each of "
@@ -115,15 +122,22 @@ def forces_and_stress(
     return Derivatives(values, forces, virial, _stress(data, virial))
 
 
-def _energies(returned: Any, name: str) -> Tensor:
-    if not isinstance(returned, Mapping):
+def _energies(returned: Any, name: str | int) -> Tensor:
+    """The energies among what a model returned."""
+    if isinstance(returned, Tensor):
         return returned
-    if name not in returned:
-        raise ValueError(
-            f"the model returns {sorted(returned)} but no {name!r}: name its energy, as in "
-            f"energy={next(iter(returned), 'energy')!r}"
-        )
-    return returned[name]
+    found = items(returned)
+    if isinstance(name, int) and isinstance(returned, tuple | list):  # of named tuples, too
+        found = {str(place): each for place, each in enumerate(returned)}
+    tensors = [path for path, each in found.items() if isinstance(each, Tensor)]
+    if str(name) not in tensors:
+        way_out = "return a tensor of energies"
+        if tensors:
+            places = isinstance(returned, tuple | list) and tensors[0].isdigit()
+            first = tensors[0] if places else repr(tensors[0])
+            way_out = f"name its energy, as in energy={first}, one of: {', '.join(tensors)}"
+        raise ValueError(f"the model returns {described(returned)} but no {name!r}: {way_out}")
+    return found[str(name)]
 
 
 def _further(model: object, data: Data, batch: Tensor) -> dict[str, Tensor]:

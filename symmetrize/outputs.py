@@ -1,16 +1,27 @@
-"""What a network returns: which representation each output has, and whose each row is."""
+"""What a network returns: which representation each output has, and whose each row is.
+
+A declaration has the form of what is returned: one representation for a tensor; a dict by name for
+a mapping, a named tuple or a data class; a tuple by order for a tuple or list; one in another where
+these are nested. The name of an output is its path, ``head.energy``, which may be written so, too.
+
+Outputs are averaged over frames as they are. The average of logarithms of probabilities is that of
+no distribution, but smaller: ``log_probabilities`` averages the probabilities, and is exact. Or let
+the network return logits, and take their softmax after the average: another distribution, as exact.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from e3nn import o3
 from torch import Tensor
 
 from symmetrize.representation import Representation, as_representation
+from symmetrize.returned import described, items, parts, rebuilt
 
+Averaging = Literal["mean", "log"]
 Spec: TypeAlias = str | o3.Irreps | o3.Irrep | Representation
 
 
@@ -21,10 +32,34 @@ class Output:
     Attributes:
         representation: how its values turn.
         per_point: whether it has one row for each point, instead of one for each structure.
+        average: of what the average is taken: the values ("mean"), or, of log-probabilities, what
+            they are the logarithms of ("log").
+
+    Raises:
+        ValueError: if log-probabilities turn.
     """
 
     representation: Representation
     per_point: bool = False
+    average: Averaging = "mean"
+
+    def __post_init__(self) -> None:
+        if self.average not in get_args(Averaging):
+            raise ValueError(
+                f"`average` is {self.average!r} but must be one of "
+                f"{', '.join(map(repr, get_args(Averaging)))}"
+            )
+        if self.average == "log" and not self.representation.is_invariant:
+            raise ValueError(
+                f"log-probabilities are declared as {str(self.representation)!r} but no rotation "
+                "or reflection changes them: declare scalars, as in log_probabilities('11x0e')"
+            )
+
+    def __str__(self) -> str:
+        spec = repr(str(self.representation))
+        if self.average == "log":
+            return f"log_probabilities({spec}{', per_point=True' if self.per_point else ''})"
+        return f"per_point({spec})" if self.per_point else spec
 
 
 def per_point(spec: Spec) -> Output:
@@ -36,7 +71,30 @@ def per_point(spec: Spec) -> Output:
     return Output(as_representation(spec), per_point=True)
 
 
-Outputs: TypeAlias = Spec | Output | Mapping[str, Spec | Output]
+def log_probabilities(spec: Spec, per_point: bool = False) -> Output:
+    """Declare logarithms of probabilities, such as those that ``log_softmax`` returns.
+
+    Their average over frames is log(sum_p w_p exp(f(A R_p))): the logarithm of the average of the
+    probabilities, which add up to one where those of the network do. A probability of exactly zero,
+    -inf, stays one if it is so in all frames, and gradients are finite either way. What ``spread``
+    says is the spread of the probabilities.
+
+    Args:
+        spec: scalars that nothing changes, as in ``"11x0e"`` for 11 classes.
+        per_point: whether there is one row for each point, as in segmentation.
+
+    Raises:
+        ValueError: if a rotation or a reflection would change them.
+
+    >>> str(log_probabilities("11x0e"))
+    "log_probabilities('11x0e')"
+    """
+    return Output(as_representation(spec), per_point, "log")
+
+
+# An item of what is returned; None, or "_", leaves it out
+Item: TypeAlias = Spec | Output | Mapping[str, Any] | tuple[Any, ...] | list[Any] | None
+Outputs: TypeAlias = Spec | Output | Mapping[str, Item] | tuple[Item, ...] | list[Any]
 
 # The name under which the only output of a network that returns a plain tensor goes
 ONLY = "output"
@@ -46,12 +104,20 @@ ONLY = "output"
 class Declaration(Mapping[str, Output]):
     """All outputs of a network by name; a plain tensor is the one output named ``ONLY``.
 
+    Attributes:
+        by_name: each output, by its path.
+        left_out: paths of items that are declared to be left out, with all beneath them.
+        form: as it was declared, with paths in place of representations.
+
     >>> Declaration.of({"energy": "0e", "forces": per_point("1o")})["forces"].per_point
     True
+    >>> list(Declaration.of({"head": {"energy": "0e", "logits": None}}))
+    ['head.energy']
     """
 
     by_name: dict[str, Output]
-    is_mapping: bool
+    left_out: frozenset[str]
+    form: Any
 
     def __getitem__(self, name: str) -> Output:
         return self.by_name[name]
@@ -68,56 +134,170 @@ class Declaration(Mapping[str, Output]):
 
         Raises:
             ValueError: if a representation is not understood, or nothing is declared.
+            TypeError: if something else than representations is declared.
         """
         if isinstance(outputs, Declaration):
             return outputs
-        if isinstance(outputs, Mapping):
-            if not outputs:
+        by_name: dict[str, Output] = {}
+        left_out: set[str] = set()
+
+        def read(spec: Any, path: str) -> Any:
+            if spec is None or (isinstance(spec, str) and spec.strip() == "_"):
+                left_out.add(path)
+                return path
+            # irreps are tuples, too
+            if isinstance(spec, Mapping | tuple | list) and not isinstance(
+                spec, o3.Irreps | o3.Irrep
+            ):
+                held = dict(spec) if isinstance(spec, Declaration) else parts(spec) or {}
+                start = f"{path}." if path else ""
+                form = {name: read(each, start + name) for name, each in held.items()}
+                by_field = isinstance(spec, Mapping) or hasattr(spec, "_fields")
+                return form if by_field else tuple(form.values())
+            path = path or ONLY
+            if path in by_name:
                 raise ValueError(
-                    "`outputs` is empty: declare how each output turns, as in {'energy': '0e'}"
+                    f"`outputs` declares {path!r} twice: names of nested outputs are paths with "
+                    "dots, and each must stand for one output"
                 )
-            return cls({name: _output(spec) for name, spec in outputs.items()}, True)
-        return cls({ONLY: _output(outputs)}, False)
+            by_name[path] = _output(spec)
+            return path
+
+        form = read(outputs, "")
+        if not by_name:
+            raise ValueError(
+                "`outputs` is empty: declare how each output turns, as in {'energy': '0e'}"
+            )
+        return cls(by_name, frozenset(left_out), form)
 
     @property
     def degree(self) -> int:
         """Largest angular momentum of any output."""
         return max(output.representation.lmax for output in self.values())
 
-    def named(self, returned: Any) -> dict[str, Tensor]:
+    @property
+    def paths(self) -> frozenset[str]:
+        """Of all that is declared, to be kept or left out."""
+        return self.left_out | set(self.by_name)
+
+    def named(self, returned: Any, rows: tuple[int, int] | None = None) -> dict[str, Tensor]:
         """What the network returned, by name; a tensor is what is declared, if that is one output.
 
+        Args:
+            returned: by the network.
+            rows: how many structures and points it was called with, to tell one from the other in
+                what an error proposes.
+
         Raises:
-            TypeError: if it is not a tensor where one, or a mapping where several are declared.
+            TypeError: if it has another form than the declaration, or an output is no tensor.
             ValueError: if names differ from the declared ones.
         """
-        if not self.is_mapping:
-            if not isinstance(returned, Tensor):
-                raise TypeError(
-                    f"the network returned {type(returned).__name__} where one tensor was "
-                    "declared: declare a mapping, as in outputs={'energy': '0e'}, for a network "
-                    "that returns one"
-                )
-            return {ONLY: returned}
-        if isinstance(returned, Tensor) and len(self) == 1:
+        if isinstance(returned, Tensor) and len(self) == 1 and not self.left_out:
             return dict.fromkeys(self, returned)
-        if not isinstance(returned, Mapping):
-            raise TypeError(
-                f"the network returned {type(returned).__name__} where the outputs "
-                f"{sorted(self)} were declared: return a dict of tensors, or declare one "
-                "representation for one tensor"
+        wanted = "one tensor was declared" if self.form == ONLY else f"{_listed(self)} declared"
+        said = f"the network returned {described(returned)} where {wanted}"
+        if self.form == ONLY or parts(returned) is None:
+            raise TypeError(f"{said}: {self._way_out(returned, rows)}")
+        found = items(returned, self.paths)
+        missing = [name for name in self if name not in found]
+        # what is None has nothing to turn
+        fresh = [name for name in found if name not in self.paths and found[name] is not None]
+        if missing or fresh:
+            those = f"; it has no {_listed(missing, plain=True)}" if missing else ""
+            those += f"; nothing declares {_listed(fresh, plain=True)}" if fresh else ""
+            raise ValueError(f"{said}{those}: {self._way_out(returned, rows)}")
+        values = {name: found[name] for name in self}
+        for name, value in values.items():
+            if not isinstance(value, Tensor):
+                raise TypeError(
+                    f"{said}, but {name!r} is {described(value)} and not a tensor: "
+                    f"{self._way_out(returned, rows)}"
+                )
+        return values
+
+    def unnamed(self, values: Mapping[str, Any], like: Any = None) -> Any:
+        """Values by name in the form of what the network returned, or else as declared.
+
+        Items that are left out are absent from mappings, and None in tuples, lists and objects.
+        """
+        if self.form == ONLY:
+            return values[ONLY]
+        if like is None or isinstance(like, Tensor):
+            return rebuilt(self.form, values, self.paths)
+        return rebuilt(like, values, self.paths)
+
+    def _way_out(self, returned: Any, rows: tuple[int, int] | None) -> str:
+        """What to do where this declaration does not fit: above all, the one that does."""
+        tensors = [name for name, each in items(returned).items() if isinstance(each, Tensor)]
+        if not tensors:
+            return (
+                "there is no tensor in it. End the network with `return` and a tensor; "
+                "torch.as_tensor(values) makes one of numbers, though without derivatives"
             )
-        if set(returned) != set(self):
-            raise ValueError(
-                f"the network returned {sorted(returned)} where {sorted(self)} were "
-                "declared: declare every output, so that none is left without symmetry"
+        known = {tensors[0]: self[ONLY]} if self.form == ONLY and len(tensors) == 1 else self
+        proposed = _proposed(returned, known, rows)
+        if isinstance(returned, Tensor):
+            form = "dict" if isinstance(self.form, dict) else "tuple"
+            return (
+                f"declare one representation for one tensor, as in outputs={proposed}, or return "
+                f"a {form} of tensors"
             )
-        return dict(returned)
+        plain = isinstance(returned, tuple | list) and not hasattr(returned, "_fields")
+        what = "a tuple" if plain else "a mapping"
+        call = ""
+        if plain:
+            own = [name for name in self if name.isidentifier() and name != ONLY] or ["energy"]
+            names = [own.pop(0) if own and str(i) in tensors else "_" for i in range(len(returned))]
+            call = f'. Or name the items by Call(net, "data -> {", ".join(names)}")'
+        return (
+            f"declare {what}, as in outputs={proposed}: declare every output, so that none is left "
+            f"without symmetry, and None for what is to be left out{call}"
+        )
 
-    def unnamed(self, values: dict[str, Tensor]) -> Any:
-        """Values in the form in which the network returns them."""
-        return values if self.is_mapping else values[ONLY]
+
+def _output(spec: Any) -> Output:
+    if isinstance(spec, Output):
+        return spec
+    if not isinstance(spec, str | o3.Irreps | o3.Irrep | Representation):
+        kind = (
+            f"the class {spec.__name__}" if isinstance(spec, type) else f"a {type(spec).__name__}"
+        )
+        hint = ": its outputs are `contract.outputs`" if hasattr(spec, "outputs") else ""
+        raise TypeError(
+            f"`outputs` has {kind} where a representation must stand{hint}; declare how outputs "
+            "turn, as in '0e + 1o', per_point('1o'), {'energy': '0e'} or ('0e', None)"
+        )
+    return Output(as_representation(spec))
 
 
-def _output(spec: Spec | Output) -> Output:
-    return spec if isinstance(spec, Output) else Output(as_representation(spec))
+def _listed(names: Any, plain: bool = False) -> str:
+    listed = ", ".join(map(repr, names))
+    return listed if plain else f"{listed} {'are' if len(names) > 1 else 'is'}"
+
+
+def _proposed(
+    value: Any, known: Mapping[str, Output], rows: tuple[int, int] | None, at: str = ""
+) -> str:
+    """A declaration, as code, that has the form of a value; how things turn is a guess by shape."""
+    held = parts(value)
+    if at in known:
+        return str(known[at])
+    if held is not None:
+        start = f"{at}." if at else ""
+        inside = {name: _proposed(e, known, rows, start + name) for name, e in held.items()}
+        if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
+            return f"({', '.join(inside.values())}{',' * (len(inside) == 1)})"
+        return "{" + ", ".join(f"{name!r}: {each}" for name, each in inside.items()) + "}"
+    if not isinstance(value, Tensor):
+        return "None"
+    shape = tuple(value.shape[1:])
+    if shape in ((), (1,)):
+        spec = "'0e'"
+    elif shape == (3,):
+        spec = "'1o'"
+    elif len(shape) > 1 and set(shape) == {3}:
+        spec = repr("ijklmn"[: len(shape)])
+    else:
+        spec = f"'{shape[-1]}x0e'"
+    is_of_points = rows is not None and value.ndim > 0 and rows[0] != len(value) == rows[1]
+    return f"per_point({spec})" if is_of_points else spec

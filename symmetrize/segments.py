@@ -31,6 +31,31 @@ def segment_normalize(
     return values / torch.where(total > 0, total, 1.0)[index]
 
 
+def segment_log_mean(
+    values: Float[Tensor, "rows *shape"],
+    weights: Float[Tensor, "rows"],
+    index: Int[Tensor, "rows"],
+    size: int,
+) -> Float[Tensor, "size *shape"]:
+    """log(sum_i w_i exp(v_i)) over the rows of each owner; -inf for a sum of zero, or of no rows.
+
+    Neither overflows nor underflows, and has finite gradients at values of -inf.
+
+    >>> values = torch.tensor([[0.0, -1000.0], [-torch.inf, -1000.0]])
+    >>> segment_log_mean(values, torch.tensor([0.5, 0.5]), torch.tensor([0, 0]), 1)
+    tensor([[-6.9315e-01, -1.0000e+03]])
+    """
+    rows = (-1, *(1,) * (values.ndim - 1))
+    spread = index.reshape(rows).expand_as(values)
+    largest = values.new_full((size, *values.shape[1:]), -torch.inf)
+    largest = largest.scatter_reduce(0, spread, values.detach(), "amax", include_self=True)
+    largest = torch.where(largest == -torch.inf, 0.0, largest)
+    total = segment_sum(weights.reshape(rows) * (values - largest[index]).exp(), index, size)
+    # the gradient of the logarithm is infinite at 0: mask before it, not after it
+    none = total == 0
+    return torch.where(none, -torch.inf, largest + torch.where(none, 1.0, total).log())
+
+
 def counts(index: Int[Tensor, "rows"], size: int) -> Int[Tensor, "size"]:
     """Number of rows of each owner."""
     return torch.bincount(index, minlength=size)

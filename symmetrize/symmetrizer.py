@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from symmetrize.arguments import (
+    check_frames,
+    check_network,
+    check_options,
+    check_reduction,
+    representations_of,
+)
 from symmetrize.average import Average
+from symmetrize.calling import called, without_autocast
 from symmetrize.cloud import centered
 from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
 from symmetrize.data.boundary import accepted
@@ -32,6 +40,7 @@ from symmetrize.frames.ensemble import draw, merged
 from symmetrize.frames.random import random_ensemble
 from symmetrize.outputs import Declaration, Outputs, Spec
 from symmetrize.representation import as_representation
+from symmetrize.returned import described
 from symmetrize.segments import counts, segment_sum
 
 if TYPE_CHECKING:
@@ -51,12 +60,16 @@ class Symmetrizer(nn.Module):
     """Make a network exactly and smoothly equivariant under rotations and reflections.
 
     Args:
-        net: any callable from a torch_geometric ``Data`` or ``Batch`` to a tensor or a dict of
-            tensors. It must keep the structures of a batch apart (``data.batch``).
+        net: any callable from a torch_geometric ``Data`` or ``Batch`` to a tensor, or to dicts,
+            tuples or objects of tensors. It must keep the structures of a batch apart
+            (``data.batch``).
         outputs: how the outputs turn: irreps in e3nn notation (``"0e + 1o"``) or a Cartesian
-            tensor (``"ij=ji"``), or a dict of them by name. One row for each structure; declare
-            one for each point with ``per_point("1o")``. None for a network that declares them in
-            its ``contract``.
+            tensor (``"ij=ji"``). A network that returns several is declared in that form: a dict by
+            name, of data classes and named tuples by field (``{"head": {"energy": "0e"}}``), or a
+            tuple by order (``("0e", None)``); None leaves an item out. One row for each structure;
+            declare one for each point with ``per_point("1o")``, and what ``log_softmax`` returns
+            with ``log_probabilities("11x0e")``. None for a network that declares them in its
+            ``contract``.
         inputs: attributes of the data that turn, by name; what is not named is left as it is.
             ``pos`` and, where present, ``cell`` always turn, as vectors. Vectors and tensors among
             them take part in choosing frames where points leave a choice: give them in units in
@@ -118,22 +131,24 @@ class Symmetrizer(nn.Module):
         positions: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
+        check_network(net)
         self.net = net
         declared = contract_of(net)
         if outputs is None:
             if declared is None:
+                there = getattr(net, "contract", None)
+                other = f", only {described(there)} as `contract`" if there is not None else ""
                 raise ValueError(
-                    f"`outputs` is missing and {type(net).__name__} declares no contract: say how "
-                    "its outputs turn, as in outputs={'energy': '0e', 'dipole': '1o'}"
+                    f"`outputs` is missing and {type(net).__name__} declares no contract{other}: "
+                    "say how its outputs turn, as in outputs={'energy': '0e', 'dipole': '1o'}"
                 )
             outputs = declared.outputs
         self.declaration = Declaration.of(outputs)
         if inputs is None:
             inputs = {} if declared is None else declared.inputs
         self.inputs = {
-            name: as_representation(spec)
-            for name, spec in {"pos": "1o", "cell": "1o", **inputs}.items()
-        }
+            name: as_representation("1o") for name in ("pos", "cell")
+        } | representations_of(inputs)
         if positions is None:
             positions = () if declared is None else declared.positions
         self.positions = names_of_positions(positions)
@@ -146,6 +161,7 @@ class Symmetrizer(nn.Module):
             )
         if frames is None:
             frames = HierarchicalFrames(_natural_cutoff(declared, scope))
+        check_frames(frames)
         self.frames = frames
         self.given_prepare = prepare
         # a module only to have its parameters and its device follow those of the network
@@ -155,11 +171,7 @@ class Symmetrizer(nn.Module):
         self.reduce = _one_of("reduce", reduce, (None, *get_args(Reduce)))
         self.train_with: Training = _one_of("training", training, get_args(Training))
         self.generator = generator
-        if chunk_size is not None and chunk_size < 1:
-            raise ValueError(
-                f"`chunk_size` is {chunk_size} but must be at least 1 copy per call of the "
-                "network; None evaluates all copies in one call"
-            )
+        check_options(chunk_size, generator, prepare)
         self.chunk_size = chunk_size
         for name in ("pos", "cell"):
             if str(self.inputs[name].irreps) != "1x1o":
@@ -184,6 +196,7 @@ class Symmetrizer(nn.Module):
                 f'`reduce` is {reduce!r} but scope "structure" already has one row for each '
                 'structure: use it with scope="center"'
             )
+        check_reduction(reduce, self.declaration)
 
     @property
     def prepare(self) -> Callable[[Any], Any] | None:
@@ -211,16 +224,18 @@ class Symmetrizer(nn.Module):
                 ``Batch``, with ``pos`` (P, 3) in float32 or float64.
 
         Returns:
-            as the network: a tensor, or a dict of tensors, with one row for each structure (or
-            center), or for each point where so declared.
+            as the network: a tensor, or dicts, tuples or objects of tensors, with one row for each
+            structure (or center), or for each point where so declared. What is left out is absent
+            from dicts, and None elsewhere.
 
         Raises:
             ValueError: if the data is not finite, of the wrong shape, or empty, or if an output
                 does not fit its representation.
         """
         source, owners, ensemble = self._frames(data, self.train_with if self.training else "all")
-        means = {name: average.mean() for name, average in self._averages(source, ensemble).items()}
-        return self.declaration.unnamed(self._reduced(means, owners))
+        averages, form = self._averages(source, ensemble)
+        means = {name: average.mean() for name, average in averages.items()}
+        return self.declaration.unnamed(self._reduced(means, owners), form)
 
     @property
     def contract(self) -> Contract:
@@ -264,11 +279,11 @@ class Symmetrizer(nn.Module):
             one row for each structure, center or point; invariant under the group.
         """
         source, _, ensemble = self._frames(data)
-        spreads = {
-            name: average.spread() for name, average in self._averages(source, ensemble).items()
-        }
-        return self.declaration.unnamed(spreads)
+        averages, form = self._averages(source, ensemble)
+        spreads = {name: average.spread() for name, average in averages.items()}
+        return self.declaration.unnamed(spreads, form)
 
+    @without_autocast()
     def _frames(self, data: Data, which: Training = "all") -> tuple[Source, Layout, Ensemble]:
         """What is copied, whose it is, and its frames: all of them, or one for each owner.
 
@@ -316,27 +331,33 @@ class Symmetrizer(nn.Module):
         ensemble = draw(ensemble, self.generator) if which == "sampled" else merged(ensemble)
         return source, rows, ensemble
 
-    def _averages(self, source: Source, ensemble: Ensemble) -> dict[str, Average]:
-        """Evaluate the network on every member, in chunks, and turn its outputs back."""
+    def _averages(self, source: Source, ensemble: Ensemble) -> tuple[dict[str, Average], Any]:
+        """Evaluate the network on every member, in chunks, and turn its outputs back.
+
+        Also returned is what the network returned, for its form; None if it was not called.
+        """
         averages = {
-            name: Average(output, ensemble, source, self.group)
+            name: Average(output, ensemble, source, self.group, name)
             for name, output in self.declaration.items()
         }
+        form = None
         framed = torch.nonzero(~ensemble.auxiliary)[:, 0]
         for members in framed.split(self.chunk_size or max(1, len(framed))):
             if len(members) == 0:  # no center, or none that needs the network
                 continue
             chosen = ensemble.take(members)
-            copies = turned_copies(source, chosen)
-            returned = self.declaration.named(self.net(copies.data))
-            for name, values in returned.items():
+            with without_autocast():
+                copies = turned_copies(source, chosen)
+            form = called(self.net, copies.data)
+            rows = len(chosen), len(copies.copy)
+            for name, values in self.declaration.named(form, rows).items():
                 averages[name].add(values, chosen, copies)
         if bool(ensemble.auxiliary.any()):
             assert self.auxiliary is not None
             returned = self.declaration.named(self.auxiliary(source.data))
             for name, values in returned.items():
                 averages[name].add_auxiliary(values)
-        return averages
+        return averages, form
 
     def _reduced(self, values: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
         """Sum or mean over the centers of each structure, if asked for, of rows of centers."""

@@ -188,7 +188,7 @@ def test_energies_are_found_by_name_and_refused_by_shape():
     plain = forces_and_stress(energies, data).forces
     named = forces_and_stress(lambda d: {"energy/x": energies(d)}, data, energy="energy/x").forces
     assert torch.equal(plain, named)
-    with pytest.raises(ValueError, match=r"returns \['u'\] but no 'energy'.*energy='u'"):
+    with pytest.raises(ValueError, match=r"a dict of \{'u': .* but no 'energy'.*energy='u'"):
         forces_and_stress(lambda d: {"u": energies(d)}, data)
     with pytest.raises(ValueError, match=r"shape \(5, 3\) but must have one number for each of 1"):
         forces_and_stress(lambda d: d.pos, data)

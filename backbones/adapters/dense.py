@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from backbones.adapters.models import check_model
 from backbones.structures import structures_of
 from symmetrize import Contract
 
@@ -39,7 +40,10 @@ class Dense(nn.Module):
     once, clouds padded with zeros. A function of one cloud is mapped over clouds of one size by
     ``torch.vmap``. Structures without points are passed on like others.
 
+    Clouds are contiguous in memory, in either layout, as models that use ``view`` expect.
+
     Raises:
+        TypeError: if the model is a class, or cannot be called.
         ValueError: if the layout is not understood.
 
     >>> net = Dense(lambda clouds: clouds.amax(2), "b c n -> b o")
@@ -55,6 +59,11 @@ class Dense(nn.Module):
         contract: Contract | None = None,
     ) -> None:
         super().__init__()
+        check_model(model, contract, "Dense", "'b n c -> b o'")
+        if not isinstance(layout, str):
+            raise TypeError(
+                f"`layout` is a {type(layout).__name__} but must be a string, as in 'b n c -> b o'"
+            )
         self.model, self.layout = model, layout
         self.features = (features,) if isinstance(features, str) else tuple(features)
         self.contract = getattr(model, "contract", None) if contract is None else contract
@@ -132,7 +141,7 @@ class Dense(nn.Module):
         if self.takes == SINGLE:
             returned = torch.vmap(self.model, randomness="different")(clouds)
         else:
-            turned = clouds.transpose(1, 2) if self.takes.startswith("b c n") else clouds
+            turned = clouds.mT.contiguous() if self.takes.startswith("b c n") else clouds
             mask = (exists,) if self.takes.endswith(", b n") else ()
             returned = self.model(turned, *mask)
         if isinstance(returned, Mapping):

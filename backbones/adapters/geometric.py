@@ -2,15 +2,16 @@
 
 Most torch-geometric models are: ``model(x, pos, batch)``, ``model(z, pos, batch)``, ``model(pos,
 edge_index)``. The call is written as in ``torch_geometric.nn.Sequential``. A ``model(data)`` needs
-no adapter.
+no adapter, but may have one to name the items of a tuple: ``data -> energy, _``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 from torch_geometric.data import Data
 
+from backbones.adapters.models import check_model
 from backbones.structures import structures_of
 from symmetrize import Contract
 
@@ -24,8 +25,8 @@ class Call(nn.Module):
     Args:
         model: a module, or any callable.
         signature: attributes of the data, in the order of the model's arguments, by keyword where
-            written ``keyword=attribute``. After ``->`` names of what it returns, if that is
-            a tuple; ``_`` leaves an item out.
+            written ``keyword=attribute``; ``data`` is the data itself. After ``->`` names of what
+            it returns, if that is a tuple or list; ``_`` leaves an item out.
         contract: what the model claims, if it does not say so itself.
 
     Of the attributes, ``batch`` is always there, zeros for a single structure; ``z`` comes as
@@ -35,6 +36,7 @@ class Call(nn.Module):
     symmetrizer refuses it for the rows that are missing: let it pool with the size ``num_graphs``.
 
     Raises:
+        TypeError: if the model is a class, or cannot be called.
         ValueError: if the signature is not understood.
 
     >>> import torch
@@ -44,12 +46,20 @@ class Call(nn.Module):
     tensor([[4., 4., 4.]])
     >>> Call(lambda pos: (pos, None), "pos -> shift, _")(Data(pos=torch.ones(1, 3)))
     {'shift': tensor([[1., 1., 1.]])}
+    >>> Call(lambda data: [data.pos.sum(), "s"], "data -> total, _")(Data(pos=torch.ones(1, 3)))
+    {'total': tensor(3.)}
     """
 
     def __init__(
         self, model: Callable[..., Any], signature: str, contract: Contract | None = None
     ) -> None:
         super().__init__()
+        check_model(model, contract, "Call", "'pos, batch'")
+        if not isinstance(signature, str) or not signature.partition("->")[0].strip():
+            raise ValueError(
+                f"the signature is {signature!r} but must name what the model is called with: "
+                "attributes of the data as in 'x, pos, batch', or 'data' for the data itself"
+            )
         self.model = model
         self.signature = signature
         self.contract = getattr(model, "contract", None) if contract is None else contract
@@ -70,16 +80,33 @@ class Call(nn.Module):
         """What the model returns; a dict if the signature names what that is."""
         arguments = [_attribute(data, name) for name in self.positional]
         named = {keyword: _attribute(data, name) for keyword, name in self.keywords.items()}
-        returned = self.model(*arguments, **named)
+        try:
+            returned = self.model(*arguments, **named)
+        except TypeError as error:
+            error.add_note(f"the model was called as its signature {self.signature!r} says")
+            raise
         if not self.returns:
             return returned
-        if not isinstance(returned, tuple) or len(returned) != len(self.returns):
-            is_tuple = isinstance(returned, tuple)
-            found = f"a tuple of {len(returned)}" if is_tuple else f"a {type(returned).__name__}"
+        is_plain = isinstance(returned, tuple | list)
+        if not is_plain or len(returned) != len(self.returns):
+            kind = type(returned).__name__
+            found = f"a {kind} of {len(returned)}" if is_plain else f"a {kind}"
+            way_out = "write no `->` for a single result"
+            if isinstance(returned, Mapping):
+                found += f" of {sorted(map(str, returned))}"
+                way_out = (
+                    "write no `->` for a dict, and declare those to leave out as None, in "
+                    "outputs={'energy': '0e', 'extra': None}"
+                )
+            before = self.signature.partition("->")[0].strip()
+            names = ", ".join(
+                [*self.returns, *"_" * len(returned)][: len(returned)] if is_plain else []
+            )
+            proposed = f", as in '{before} -> {names}'" if names else ""
             raise ValueError(
                 f"the signature {self.signature!r} names {len(self.returns)} results but the model "
                 f"returned {found}: name each item of the tuple that it returns, `_` for those to "
-                "leave out, or write no `->` for a single result"
+                f"leave out{proposed}, or {way_out}"
             )
         items = zip(self.returns, returned, strict=True)
         return {name: item for name, item in items if name != "_"}
@@ -90,6 +117,8 @@ class Call(nn.Module):
 
 
 def _attribute(data: Data, name: str) -> Any:
+    if name == "data":
+        return data
     if name in ("batch", "num_graphs"):
         return structures_of(data)[name == "num_graphs"]
     value = data.get(name)

@@ -23,15 +23,14 @@ from torch_geometric.data import Data
 from backbones.baseline import Baseline
 from backbones.checkpoint import configured
 from backbones.edges import with_edges
+from backbones.heads import key_of, shaped
 from backbones.pet.buckets import Buckets, buckets
 from backbones.pet.edges import Switch, edges_of, length_of, switched
 from backbones.pet.layers import Activation, Layer, Norm, Order
 from backbones.pet.rounds import Permuted, Readout, Round
-from backbones.structures import kinds_of, structures_of, sum_over
+from backbones.species import Species
+from backbones.structures import structures_of, sum_over
 from symmetrize import Contract, Outputs
-
-# Species are looked up in a table of this many rows at most
-MOST = 1000
 
 
 @configured
@@ -48,7 +47,8 @@ class PET(nn.Module):
     Args:
         outputs: named outputs of any representation, per structure or ``per_point``, in the
             notation of ``Symmetrizer``.
-        species: the values of ``data.z`` that occur, atomic numbers for instance.
+        species: the values of ``data.z``, atomic numbers for instance, or their number, for values
+            from 0 on.
         cutoff: radius of an environment, in the unit of positions.
         cutoff_width: range below ``cutoff`` over which a neighbor fades, in the same unit.
         switch: how it fades: "smooth" (C-infinity) or "cosine" (one continuous derivative).
@@ -71,13 +71,10 @@ class PET(nn.Module):
     {'energy': (1, 1), 'dipole': (1, 3)}
     """
 
-    #: of each species, -1 for those that the network does not know
-    place: Tensor
-
     def __init__(
         self,
         outputs: Outputs,
-        species: Sequence[int],
+        species: int | Sequence[int],
         cutoff: int | float = 5.0,
         cutoff_width: int | float = 1.0,
         switch: Switch = "smooth",
@@ -112,13 +109,8 @@ class PET(nn.Module):
             )
         if not 0 <= softening < math.inf:
             raise ValueError(f"`softening` is {softening} but must be a length, 0 or more")
-        species = [int(each) for each in species]
-        known = len(species) > 0 and 0 <= min(species) <= max(species) < MOST
-        if not known or len(set(species)) < len(species):
-            raise ValueError(
-                f"`species` is {species} but must name each value of `data.z` once, each at least "
-                f"0 and below {MOST}, as in [1, 6, 8]"
-            )
+        self.species = Species(species)
+        number = len(self.species)
         kink = 0 if softening == 0.0 else math.inf
         self.contract = Contract(
             outputs,
@@ -131,17 +123,13 @@ class PET(nn.Module):
         )
         self.cutoff, self.cutoff_width, self.switch = float(cutoff), float(cutoff_width), switch
         self.softening = float(softening)
-        place = torch.full((max(species) + 1,), -1)
-        place[torch.tensor(list(species))] = torch.arange(len(species))
-        self.register_buffer("place", place, persistent=False)
-
         center_width = width if center_width is None else center_width
         hidden = 2 * width if hidden is None else hidden
         self.wide = center_width != width
-        self.first_message = nn.Embedding(len(species), width)
+        self.first_message = nn.Embedding(number, width)
         self.rounds = nn.ModuleList(
             Round(
-                len(species), first, width,
+                number, first, width,
                 nn.ModuleList(
                     Layer(width, center_width, heads, hidden, norm, activation, order)
                     for _ in range(layers)
@@ -152,14 +140,14 @@ class PET(nn.Module):
         )  # fmt: skip
         self.readouts = nn.ModuleDict(
             {
-                name: nn.ModuleList(
+                key_of(name): nn.ModuleList(
                     Readout(width, center_width, output.representation.dim) for _ in range(rounds)
                 )
                 for name, output in self.contract.outputs.items()
             }
         )
 
-        self.baseline = Baseline(self.contract, len(species))
+        self.baseline = Baseline(self.contract, number)
 
     def fit_baseline(self, data: Data) -> None:
         """Fit what composition says about the outputs, and their scale, to a batch with targets.
@@ -176,7 +164,7 @@ class PET(nn.Module):
                 f"{sorted(data.keys())}: set one as an attribute"
             )
         batch, _ = structures_of(data)
-        kinds = self._kinds(kinds_of(data))
+        kinds = self.species(data)
         for name in self.contract.outputs:
             if name in data:
                 self.baseline.fit(name, data[name], kinds, batch)
@@ -193,12 +181,12 @@ class PET(nn.Module):
                 periodic structures; edges, if they are known (see ``prepare``).
 
         Raises:
-            ValueError: if there is a species that the network does not know, or an edge without
-                its reverse.
+            ValueError: if ``z`` is missing or has a species that the network does not know, or
+                there is an edge without its reverse.
         """
         data = self.prepare(data)
         batch, size = structures_of(data)
-        kinds = self._kinds(kinds_of(data))
+        kinds = self.species(data)
         edges = edges_of(data)
         where = buckets(edges.center, len(batch))
         back = torch.arange(where.rows, device=batch.device)
@@ -214,7 +202,7 @@ class PET(nn.Module):
                 if is_center is not None:  # an environment answers for its center alone
                     value = value * is_center.to(value.dtype)[:, None]
                 value = sum_over(value, batch, size)
-            outputs[name] = value.reshape(-1, *output.representation.value_shape)
+            outputs[name] = shaped(value, output)
         return self.contract.outputs.unnamed(outputs)
 
     def network(
@@ -253,18 +241,8 @@ class PET(nn.Module):
         for k, turn in enumerate(self.rounds):
             tokens, centers = turn(geometry, row_kinds, message, kinds, damping, where)
             message = 0.5 * (message + Permuted.apply(tokens, back))
-            for name, readouts in self.readouts.items():
+            for name in self.contract.outputs:
+                readouts = self.readouts[key_of(name)]
                 read = readouts.get_submodule(str(k))(tokens, centers, cutoff, where)
                 totals[name] = totals[name] + read if name in totals else read
         return totals
-
-    def _kinds(self, species: Int[Tensor, "points"]) -> Int[Tensor, "points"]:
-        known = (species >= 0) & (species < len(self.place))
-        kinds = torch.where(known, self.place[torch.where(known, species, 0)], -1)
-        if bool((kinds < 0).any()):
-            unknown = species[kinds < 0].unique().tolist()
-            raise ValueError(
-                f"`z` contains {unknown} but the network knows the species "
-                f"{torch.nonzero(self.place >= 0)[:, 0].tolist()}: name all in `species`"
-            )
-        return kinds

@@ -3,7 +3,7 @@
 Source: Qi, Su, Mo and Guibas, PointNet, CVPR 2017, arXiv 1612.00593.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,7 +33,8 @@ class ClassicPointNet(nn.Module):
             0.001 times ``alignment_penalty`` to the loss in training, as the paper does.
         width: factor on all numbers of features.
         dropout: after the last layer, in training mode.
-        species: number of kinds of points, ``data.z``; 0 for shapes, where there are none.
+        species: the values of ``data.z``, or their number, for values from 0 on; 0 for shapes,
+            where there are none.
         features: further attributes with a row for each point, and how they turn, as in
             ``{"normals": "1o"}``.
 
@@ -51,7 +52,7 @@ class ClassicPointNet(nn.Module):
         align: bool = False,
         width: int | float = 1.0,
         dropout: float = 0.3,
-        species: int = 0,
+        species: int | Sequence[int] = 0,
         features: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ normalization. Every output sees the whole cloud: nothing here is local.
 Source: Qi, Su, Mo and Guibas, PointNet, CVPR 2017, arXiv 1612.00593.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from torch_geometric.data import Data
 
 from backbones.checkpoint import configured
 from backbones.heads import Heads
-from backbones.inputs import PointInputs, check_sizes
+from backbones.inputs import PointInputs, check_features, check_sizes
 from backbones.structures import centered, number_over, structures_of, sum_over
 from symmetrize import Contract, Outputs
 
@@ -36,8 +36,8 @@ class PointNet(nn.Module):
 
     Args:
         outputs: as in ``Symmetrizer``; of structures or, with ``per_point``, of points.
-        species: number of kinds of points; ``data.z`` holds integers below it, and points without
-            ``z`` are all of kind 0.
+        species: the values of ``data.z``, as in ``[1, 8]``, or their number, for values from 0 on;
+            points without ``z`` are all of kind 0.
         width: features of a point and of a cloud.
         rounds: how often the points are pooled.
         length: unit of length in which coordinates enter, about the distance of neighbors.
@@ -53,7 +53,7 @@ class PointNet(nn.Module):
     def __init__(
         self,
         outputs: Outputs,
-        species: int = 100,
+        species: int | Sequence[int] = 100,
         width: int = 128,
         rounds: int = 2,
         length: int | float = 1.0,
@@ -61,6 +61,7 @@ class PointNet(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(width=width, rounds=rounds, length=length)
+        check_features(features)
         self.contract = Contract(outputs, inputs=features, group=None, envelope=True)
         self.length = length
         self.inputs = PointInputs(self.contract, species, width)
