@@ -24,6 +24,7 @@ from symmetrize.arguments import (
     check_options,
     check_reduction,
     representations_of,
+    warn_of_forces,
 )
 from symmetrize.average import Average
 from symmetrize.calling import called, without_autocast
@@ -31,17 +32,19 @@ from symmetrize.cloud import centered
 from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
 from symmetrize.data.boundary import accepted
 from symmetrize.data.clusters import clusters
-from symmetrize.data.copies import Source, turned_copies
+from symmetrize.data.copies import Copies, Source, turned_copies
 from symmetrize.data.layout import Layout, extended, layout
 from symmetrize.data.reading import check_inputs, directions_of, read_points, tensors_of
 from symmetrize.environments import environments
 from symmetrize.frames import Ensemble, Frames, Group, HierarchicalFrames
 from symmetrize.frames.ensemble import draw, merged
 from symmetrize.frames.random import random_ensemble
-from symmetrize.outputs import Declaration, Outputs, Spec
+from symmetrize.graph import check_leads_to_positions, is_transformed
+from symmetrize.outputs import ONLY, Declaration, Outputs, Spec
 from symmetrize.representation import as_representation
 from symmetrize.returned import described
 from symmetrize.segments import counts, segment_sum
+from symmetrize.undeclared import is_compiled, look_like_vectors, reading, warn_of
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -70,7 +73,8 @@ class Symmetrizer(nn.Module):
             declare one for each point with ``per_point("1o")``, and what ``log_softmax`` returns
             with ``log_probabilities("11x0e")``. None for a network that declares them in its
             ``contract``.
-        inputs: attributes of the data that turn, by name; what is not named is left as it is.
+        inputs: attributes of the data that turn, by name; what is not named is left as it is, with
+            a warning where the network reads what looks like vectors (None says that it is none).
             ``pos`` and, where present, ``cell`` always turn, as vectors. Vectors and tensors among
             them take part in choosing frames where points leave a choice: give them in units in
             which 1 is large enough to matter. None for those in the network's contract, if any.
@@ -119,7 +123,7 @@ class Symmetrizer(nn.Module):
         self,
         net: Callable[[Any], Any],
         outputs: Outputs | None = None,
-        inputs: Mapping[str, Spec] | None = None,
+        inputs: Mapping[str, Spec | None] | None = None,
         frames: Frames | None = None,
         group: Group = "O(3)",
         scope: Scope = "structure",
@@ -149,6 +153,10 @@ class Symmetrizer(nn.Module):
         self.inputs = {
             name: as_representation("1o") for name in ("pos", "cell")
         } | representations_of(inputs)
+        # what is said not to turn, and what else the network was watched with
+        self.unturned = {name for name, spec in inputs.items() if spec is None}
+        self._watched: set[str] = set()
+        self._leads_to_positions: set[tuple[str, bool]] = set()
         if positions is None:
             positions = () if declared is None else declared.positions
         self.positions = names_of_positions(positions)
@@ -197,6 +205,7 @@ class Symmetrizer(nn.Module):
                 'structure: use it with scope="center"'
             )
         check_reduction(reduce, self.declaration)
+        warn_of_forces(self.declaration, self.frames)
 
     @property
     def prepare(self) -> Callable[[Any], Any] | None:
@@ -216,6 +225,8 @@ class Symmetrizer(nn.Module):
         frames = type(self.frames).__name__
         return f"outputs={outputs}, group={self.group!r}, scope={self.scope!r}, frames={frames}"
 
+    # the search for frames depends on values: a compiler leaves it, and what calls it, alone
+    @torch.compiler.disable
     def forward(self, data: Data) -> Any:
         """The symmetrized outputs, in the form in which the network returns them.
 
@@ -266,7 +277,8 @@ class Symmetrizer(nn.Module):
 
     def ensemble(self, data: Data) -> Ensemble:
         """The frames of each structure (or center) of the data, in the dtype of its positions."""
-        return self._frames(data)[2].to(data.pos.dtype)
+        source, _, ensemble = self._frames(data)
+        return ensemble.to(source.data.pos.dtype)
 
     def spread(self, data: Data) -> Any:
         """How far the network's outputs differ between frames: its own breaking of symmetry.
@@ -348,9 +360,11 @@ class Symmetrizer(nn.Module):
             chosen = ensemble.take(members)
             with without_autocast():
                 copies = turned_copies(source, chosen)
-            form = called(self.net, copies.data)
+            form = self._called(source, copies)
             rows = len(chosen), len(copies.copy)
-            for name, values in self.declaration.named(form, rows).items():
+            returned = self.declaration.named(form, rows)
+            self._check_graph(returned, copies)
+            for name, values in returned.items():
                 averages[name].add(values, chosen, copies)
         if bool(ensemble.auxiliary.any()):
             assert self.auxiliary is not None
@@ -358,6 +372,40 @@ class Symmetrizer(nn.Module):
             for name, values in returned.items():
                 averages[name].add_auxiliary(values)
         return averages, form
+
+    def _called(self, source: Source, copies: Copies) -> Any:
+        """What the network returns for copies; seen once is what it reads that nobody declared."""
+        known = {*self.inputs, *self.unturned, *self._watched}
+        looks = look_like_vectors(source.data, source.layout, known)
+        if not looks or is_compiled(self.net):
+            return called(self.net, copies.data)
+        self._watched |= {*looks}
+        with reading(copies.data, looks) as seen:
+            returned = called(self.net, copies.data)
+        warn_of(seen, looks, stacklevel=8)
+        return returned
+
+    def _check_graph(self, returned: Mapping[str, Tensor], copies: Copies) -> None:
+        """Refuse outputs whose derivatives by positions would be those of the weights alone.
+
+        Looked at until an output was found to depend on the positions: without neighbors it need
+        not, and single points have nothing to depend on.
+        """
+        pos = copies.data.pos
+        if not (pos.requires_grad and torch.is_grad_enabled()) or is_transformed(pos):
+            return
+        if len(copies.point) == 0 or int(copies.data.ptr.diff().max()) < 2:
+            return
+        sources = [
+            value
+            for name, value in copies.data.to_dict().items()
+            if name != "cell" and isinstance(value, Tensor) and value.requires_grad
+        ]
+        for name, values in returned.items():
+            if (name, self.training) not in self._leads_to_positions:
+                what = "the output" if name == ONLY else f"the output {name!r}"
+                check_leads_to_positions(what, values, sources)
+                self._leads_to_positions.add((name, self.training))
 
     def _reduced(self, values: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
         """Sum or mean over the centers of each structure, if asked for, of rows of centers."""

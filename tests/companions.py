@@ -254,12 +254,12 @@ def of_layers(data: Data) -> Tensor:
 
 
 def labelled(size: int, seed: int) -> Data:
-    return PerGraph(pos=points(size, seed), label=torch.tensor([1.0, 2.0, 3.0]).double() + seed)
+    return PerGraph(pos=points(size, seed), label=torch.tensor([1.0, 2.0, 3.0, 4.0]).double() + seed)
 
 
 def of_labelled(data: Data) -> Tensor:
-    assert data.label.reshape(-1, 3).size(0) == number(data)
-    factor = data.label.reshape(-1, 3).sum(1)
+    assert data.label.reshape(-1, 4).size(0) == number(data)
+    factor = data.label.reshape(-1, 4).sum(1)
     return factor * sums(
         data.pos.square().sum(1), structure_of(data, torch.arange(len(data.pos))), number(data)
     )

@@ -156,7 +156,9 @@ def _from_lengths_and_angles(parameters: Float[Tensor, "size 6"]) -> Float[Tenso
     x, y = cos_beta, (cos_alpha - cos_beta * cos_gamma) / sin_gamma
     squared = 1 - x.square() - y.square()
     empty = (a == 0) & (b == 0) & (c == 0)
-    bad = torch.nonzero(~(squared > 0) & ~empty)[:, 0]
+    angles = torch.stack(degrees, -1)
+    possible = (squared > 0) & ((angles > 0) & (angles < 180)).all(-1)
+    bad = torch.nonzero(~possible & ~empty)[:, 0]
     if len(bad):
         raise ValueError(
             f"`cell` has the lengths and angles {parameters[bad[0]].tolist()} (in degrees), which "

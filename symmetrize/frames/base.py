@@ -30,6 +30,8 @@ class Frames(ABC):
     cutoff: float | None = None
     #: whether averages are exactly equivariant, and not only up to what a network can see
     is_exact: bool = True
+    #: whether they are the same for all clouds, so that averages and derivatives commute
+    fixed: bool = False
 
     def smoothness(self, degree: int) -> int | float | None:
         """Number of continuous derivatives of averages of outputs up to ``degree``, on every path.

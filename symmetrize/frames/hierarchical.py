@@ -188,9 +188,18 @@ class HierarchicalFrames(Frames):
         return degree + EXTRA_TURNS if self.azimuths is None else self.azimuths
 
     def scored(self, structures: Points) -> Points:
-        """The structures with the scores of their species multiplied in."""
-        if not self.species_scores or structures.species is None:
+        """The structures with the scores of their species multiplied in.
+
+        Raises:
+            ValueError: if there are scores of species, but no species.
+        """
+        if not self.species_scores:
             return structures
+        if structures.species is None:
+            raise ValueError(
+                f"`species_scores` is {self.species_scores} but the data has no species: set "
+                "data.z to one integer for each point, such as its atomic number"
+            )
         known = structures.log_scores.new_tensor(list(self.species_scores.values())).log()
         names = torch.tensor(list(self.species_scores), device=structures.species.device)
         match = structures.species[:, None] == names
