@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from symmetrize import Contract, Outputs, __version__, per_point
+from symmetrize.extras import DISTRIBUTION
 
 FORMAT = 1
 WEIGHTS, CONFIGURATION = "weights.safetensors", "network.json"
@@ -88,7 +89,7 @@ def load(folder: str | Path) -> nn.Module:
     if described["format"] != FORMAT:
         raise ValueError(
             f"{folder} has format {described['format']} but this version reads {FORMAT}: "
-            f"install symmetrize {described.get('symmetrize')} or newer"
+            f"install {DISTRIBUTION} {described.get('symmetrize')} or newer"
         )
     networks = _networks()
     if str(described["network"]) not in networks:
