@@ -191,8 +191,20 @@ class Symmetrizer(nn.Module):
             else str(output.representation)
             for name, output in self.declaration.items()
         }
-        frames = type(self.frames).__name__
-        return f"outputs={outputs}, group={self.group!r}, scope={self.scope!r}, frames={frames}"
+        inputs = {n: str(spec) for n, spec in self.inputs.items() if n not in ("pos", "cell")}
+        unusual = {
+            "inputs": (inputs, {}),
+            "reduce": (self.reduce, None),
+            "chunk_size": (self.chunk_size, None),
+            "training": (self.train_with, "all"),
+        }
+        others = "".join(
+            f", {name}={value!r}" for name, (value, usual) in unusual.items() if value != usual
+        )
+        return (
+            f"outputs={outputs}, group={self.group!r}, scope={self.scope!r}, frames={self.frames}"
+            f"{others}"
+        )
 
     def forward(self, data: Data) -> Any:
         """The symmetrized outputs, in the form in which the network returns them.
