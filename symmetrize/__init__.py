@@ -16,6 +16,7 @@ from symmetrize.outputs import Output, Outputs, per_point
 from symmetrize.switching import cutoff_switch
 from symmetrize.symmetrizer import Symmetrizer
 from symmetrize.vectors import safe_norm
+from symmetrize.weights import load_weights
 
 __all__ = [
     "Contract",
@@ -32,6 +33,7 @@ __all__ = [
     "Symmetrizer",
     "cutoff_switch",
     "forces_and_stress",
+    "load_weights",
     "neighbor_list",
     "per_point",
     "safe_norm",

@@ -192,7 +192,7 @@ class Symmetrizer(nn.Module):
             for name, output in self.declaration.items()
         }
         inputs = {n: str(spec) for n, spec in self.inputs.items() if n not in ("pos", "cell")}
-        unusual = {
+        unusual: dict[str, tuple[Any, Any]] = {
             "inputs": (inputs, {}),
             "reduce": (self.reduce, None),
             "chunk_size": (self.chunk_size, None),
