@@ -1,5 +1,6 @@
 """Exact and smooth rotational symmetry for any network on point clouds."""
 
+from symmetrize.atoms import from_ase, to_ase
 from symmetrize.contract import Contract
 from symmetrize.derivatives import Derivatives, forces_and_stress
 from symmetrize.frames import (
@@ -33,9 +34,11 @@ __all__ = [
     "Symmetrizer",
     "cutoff_switch",
     "forces_and_stress",
+    "from_ase",
     "load_weights",
     "neighbor_list",
     "per_point",
     "safe_norm",
+    "to_ase",
 ]
 __version__ = "0.1.0"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 import symmetrize
 from equivariance_tests import Contract, Report
@@ -109,6 +110,7 @@ OURS = {"symmetrize", "backbones", "equivariance_tests", "pytest_equivariance"}
 
 # Optional modules that need no message of their own, and why
 UNGUARDED = {
+    "symmetrize/atoms/": "the public functions say so before they call others",
     "symmetrize/demo/": "the package says so before it imports these",
     "equivariance_tests/__init__.py": "says so itself, with an exit status for the shell",
     "equivariance_tests/checks/history.py": "the package says so before it imports this",
@@ -212,6 +214,8 @@ def figure() -> None:
 # For each: what is missing, what asks for it, and the extra that brings it
 MISSING = {
     "periodic structures": ("vesin", crystal, "neighbors"),
+    "data from ase": ("ase", lambda: symmetrize.from_ase([]), "ase"),
+    "data for ase": ("ase", lambda: symmetrize.to_ase(Data(pos=torch.zeros(0, 3))), "ase"),
     "demo": ("rich", "symmetrize.demo", "demo"),
     "figure of the demo": ("matplotlib", "symmetrize.demo", "demo"),
     "figure of a report": ("matplotlib", figure, "certify"),
