@@ -1,7 +1,7 @@
 """What is said of installing: one name of the distribution, and extras that bring what they say."""
 
 import ast
-import importlib
+import importlib.util
 import re
 import sys
 import tomllib
@@ -244,3 +244,85 @@ def test_errors_of_another_kind_pass():
     with pytest.raises(ImportError, match="broken") as caught, needed_for("it", "demo"):
         raise ImportError("broken")
     assert not isinstance(caught.value, ModuleNotFoundError)
+
+
+# --- the README, here and on a package index
+
+README = (ROOT / "README.md").read_text()
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def for_an_index(readme: str, source: str | None) -> str:
+    spec = importlib.util.spec_from_file_location("setup_of_the_project", ROOT / "setup.py")
+    setup = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(setup)
+    return setup.for_an_index(readme, source)
+
+
+def leading_nowhere(text: str) -> list[str]:
+    """Targets that are files of the repository, outside of code."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [target for target in LINK.findall(prose) if not target.startswith(("https://", "#"))]
+
+
+def test_files_that_the_readme_names_are_there():
+    assert all((ROOT / target).is_file() for target in leading_nowhere(README))
+
+
+@pytest.mark.parametrize("source", [None, "https://example.org/us/it", "https://example.org/it/"])
+def test_no_link_of_the_readme_leads_nowhere_on_an_index(source):
+    shown = for_an_index(README, source)
+    assert leading_nowhere(shown) == []
+    if source is None:
+        assert "Energy and other outputs along three paths: `docs/figures/demo.png`" in shown
+        assert "certification" in shown
+    else:
+        source = source.rstrip("/")
+        assert f"]({source}/raw/HEAD/docs/figures/demo.png)" in shown
+        assert f"[certification]({source}/blob/HEAD/docs/certification.md)" in shown
+
+
+def test_mutant_a_relative_link_is_seen():
+    assert leading_nowhere(README)
+    code = "```python\nmodel = wrap[net](data)\n```\n"
+    assert leading_nowhere(code + "![a](b.png) [c](#d) [e](https://f)") == ["b.png"]
+    assert for_an_index(code, None) == code
+
+
+def test_urls_are_not_invented():
+    """There is no public source yet: whoever adds one says so here, and in CITATION.cff."""
+    assert all(url.startswith("https://") for url in PROJECT["urls"].values())
+    assert ("Source" in PROJECT["urls"]) == (
+        "repository-code:" in (ROOT / "CITATION.cff").read_text()
+    )
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The rows of the first table under a heading of the README, cell by cell."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def test_the_readme_names_every_extra_and_what_it_brings():
+    table = {extra: brings for extra, _, brings in rows("Install")}
+    named = {name for row in table for name in re.findall(r"`(\w+)`", row)}
+    assert named == set(EXTRAS)
+    for extra in ("neighbors", "ase", "atomistic", "certify", "demo"):
+        required = {re.split(r"[<>=! ]", line)[0] for line in EXTRAS[extra]}
+        assert set(table[f"`{extra}`"].split(", ")) == required
+
+
+def test_every_line_of_the_readme_can_be_pasted():
+    """With its imports, that of the wrapper, and a network of one's own called ``net``."""
+    lines = [cell for row in rows("Install") for cell in re.findall(r"`(from [^`]+)`", row[1])]
+    for line in lines:
+        exec(line, {})
+    table = rows("What can be wrapped")
+    assert len(table) == 5
+    for _, line, imports in table:
+        names: dict = {"net": None}
+        exec("from symmetrize import Symmetrizer\nfrom torch_geometric.nn import SchNet", names)
+        exec(imports.strip("|` "), names)
+        code = compile(line.strip("`"), "README.md", "eval")
+        assert set(code.co_names) <= set(names), line
