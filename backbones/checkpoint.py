@@ -32,6 +32,8 @@ from symmetrize.plain import (
 
 FORMAT = 2
 READ = (1, 2)  # format 1 had networks of this package only
+# Wrappers of torch, which have nothing to keep
+PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 WEIGHTS, CONFIGURATION = "weights.safetensors", "network.json"
 
 Network = TypeVar("Network", bound=type[nn.Module])
@@ -65,7 +67,8 @@ def configured(network: Network) -> Network:
 def save(model: Any, folder: str | Path) -> None:
     """Write a network, or one in a ``Symmetrizer``, to a folder, which is made if it is missing.
 
-    Of a ``Symmetrizer`` everything is kept but ``generator`` and a ``prepare`` of its own.
+    Of a ``Symmetrizer`` everything is kept but ``generator`` and a ``prepare`` of its own. Of a
+    model that is compiled or distributed, what torch wraps is saved.
 
     Raises:
         TypeError: if the model is no module, or holds what neither JSON nor safetensors can.
@@ -77,6 +80,8 @@ def save(model: Any, folder: str | Path) -> None:
             f"a {type(model).__name__} cannot be saved: it must be a torch module, which has "
             "weights, or one in a Symmetrizer"
         )
+    while isinstance(model, PARALLEL) or hasattr(model, "_orig_mod"):
+        model = model.module if isinstance(model, PARALLEL) else model._orig_mod
     described = {"format": FORMAT, "symmetrize": __version__, **_described(model)}
     try:
         text = json.dumps(described, indent=2) + "\n"
@@ -148,7 +153,7 @@ def load(
 
 def _described(model: Any) -> Plain:
     """The model as plain values: of this package, a wrapper around one, or one's own."""
-    if isinstance(model, Symmetrizer):
+    if type(model) is Symmetrizer:  # what a subclass does beside it, only its class knows
         return {
             "symmetrizer": settings_to_plain(model, _described),
             "net": _described(model.net),

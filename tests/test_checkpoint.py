@@ -369,6 +369,28 @@ def test_an_auxiliary_model_of_ones_own_is_passed_again(tmp_path):
     assert torch.equal(back.auxiliary.first.weight, model.auxiliary.first.weight)
 
 
+class Timed(Symmetrizer):
+    """A wrapper of one's own."""
+
+
+def test_a_wrapper_of_ones_own_is_made_by_its_user(tmp_path):
+    model = Timed(MADE["PointNet"]().double())
+    save(model, tmp_path)
+    with pytest.raises(ValueError, match="'Timed', which is not of this package"):
+        load(tmp_path)
+    back = load(tmp_path, lambda: Timed(MADE["PointNet"]()))
+    assert torch.equal(back(cloud())["energy"], model(cloud())["energy"])
+
+
+@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel], ids=["compiled", "parallel"])
+def test_of_wrappers_of_torch_the_model_is_saved(tmp_path, wrap):
+    model = Symmetrizer(MADE["PointNet"]())
+    save(wrap(model), tmp_path)
+    back = load(tmp_path)
+    assert type(back) is Symmetrizer
+    assert back.state_dict().keys() == model.state_dict().keys()
+
+
 class PET(backbones.PET):
     """Of the same name as one of this package, and another network."""
 
