@@ -13,6 +13,7 @@ from torch import Tensor
 
 from symmetrize.cloud import Points, points
 from symmetrize.data.periods import periods_of
+from symmetrize.extras import needed_for
 from symmetrize.vectors import dot
 
 
@@ -109,13 +110,8 @@ def _finite(positions: np.ndarray, batch: np.ndarray, reach: float) -> Found:
 
 
 def _periodic(structures: Points, positions: np.ndarray, batch: np.ndarray, reach: float) -> Found:
-    try:
+    with needed_for("the neighbor list of a periodic structure", "neighbors"):
         from vesin import NeighborList
-    except ImportError as error:
-        raise ImportError(
-            "periodic structures need the neighbor lists of vesin: "
-            "`pip install symmetrize[neighbors]`"
-        ) from error
 
     assert structures.cell is not None
     assert structures.pbc is not None

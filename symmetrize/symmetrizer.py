@@ -222,8 +222,20 @@ class Symmetrizer(nn.Module):
             else str(output.representation)
             for name, output in self.declaration.items()
         }
-        frames = type(self.frames).__name__
-        return f"outputs={outputs}, group={self.group!r}, scope={self.scope!r}, frames={frames}"
+        inputs = {n: str(spec) for n, spec in self.inputs.items() if n not in ("pos", "cell")}
+        unusual: dict[str, tuple[Any, Any]] = {
+            "inputs": (inputs, {}),
+            "reduce": (self.reduce, None),
+            "chunk_size": (self.chunk_size, None),
+            "training": (self.train_with, "all"),
+        }
+        others = "".join(
+            f", {name}={value!r}" for name, (value, usual) in unusual.items() if value != usual
+        )
+        return (
+            f"outputs={outputs}, group={self.group!r}, scope={self.scope!r}, frames={self.frames}"
+            f"{others}"
+        )
 
     # the search for frames depends on values: a compiler leaves it, and what calls it, alone
     @torch.compiler.disable

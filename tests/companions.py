@@ -254,7 +254,9 @@ def of_layers(data: Data) -> Tensor:
 
 
 def labelled(size: int, seed: int) -> Data:
-    return PerGraph(pos=points(size, seed), label=torch.tensor([1.0, 2.0, 3.0, 4.0]).double() + seed)
+    return PerGraph(
+        pos=points(size, seed), label=torch.tensor([1.0, 2.0, 3.0, 4.0]).double() + seed
+    )
 
 
 def of_labelled(data: Data) -> Tensor:

@@ -18,7 +18,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -148,6 +148,8 @@ class HierarchicalFrames(Frames):
     >>> ensemble = frames(water)
     >>> bool((ensemble.weights.sum() - 1).abs() < 1e-6)
     True
+    >>> HierarchicalFrames(5.0, preset="lean", species_scores={1: 0.01})
+    HierarchicalFrames(cutoff=5.0, preset='lean', species_scores={1: 0.01})
     """
 
     def __init__(
@@ -183,6 +185,15 @@ class HierarchicalFrames(Frames):
         self.azimuths = azimuths
         self.max_frames = max_frames
         self.preset = PRESETS[preset] if selection is None else selection
+
+    def settings(self) -> dict[str, Any]:
+        """What the frames were made with: a preset by its name, or a selection instead of it."""
+        names = [name for name, preset in PRESETS.items() if preset == self.preset]
+        return super().settings() | {
+            "preset": names[0] if names else "smooth",
+            "species_scores": self.species_scores or None,
+            "selection": None if names else self.preset,
+        }
 
     def _turns(self, degree: int) -> int:
         return degree + EXTRA_TURNS if self.azimuths is None else self.azimuths
