@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symmetrize import batches
+from symmetrize.calling import without_autocast
 from symmetrize.returned import described, items
 
 if TYPE_CHECKING:
@@ -88,11 +89,12 @@ def forces_and_stress(
         strain.requires_grad_()
         symmetric = (strain + strain.mT) / 2
         strained = copy.copy(data)
-        strained.pos = pos + torch.einsum("pi,pij->pj", pos, symmetric[layout.batch])
-        cell = data.get("cell")
-        if cell is not None:
-            rows = cell.reshape(layout.size, 3, 3)
-            strained.cell = (rows + rows @ symmetric.to(cell.dtype)).reshape(cell.shape)
+        with without_autocast():
+            strained.pos = pos + torch.einsum("pi,pij->pj", pos, symmetric[layout.batch])
+            cell = data.get("cell")
+            if cell is not None:
+                rows = cell.reshape(layout.size, 3, 3)
+                strained.cell = (rows + rows @ symmetric.to(cell.dtype)).reshape(cell.shape)
 
         values = _energies(model(strained), energy)
         if not values.is_floating_point():
@@ -107,9 +109,10 @@ def forces_and_stress(
             )
         slopes: tuple[Tensor, ...] = (torch.zeros_like(pos), torch.zeros_like(strain))
         if values.requires_grad:
-            slopes = torch.autograd.grad(
-                values.sum(), (pos, strain), create_graph=create_graph, materialize_grads=True
-            )
+            with without_autocast():  # what ran in half precision goes back in it, and nothing else
+                slopes = torch.autograd.grad(
+                    values.sum(), (pos, strain), create_graph=create_graph, materialize_grads=True
+                )
     forces, virial = -slopes[0], -slopes[1]
     return Derivatives(values, forces, virial, _stress(data, virial))
 
