@@ -101,7 +101,8 @@ def edge_vectors(data: Data) -> Float[Tensor, "edges 3"]:
     vectors = data.pos[source] - data.pos[target]
     if data.get("edge_shift") is not None:
         cells = data.cell.reshape(-1, 3, 3).to(vectors.dtype)[structures_of(data)[0][target]]
-        vectors = vectors + torch.einsum("ei,eij->ej", data.edge_shift.to(vectors.dtype), cells)
+        # not as a product of matrices: autocast would round the lattice to half precision
+        vectors = vectors + (data.edge_shift.to(vectors.dtype)[:, :, None] * cells).sum(1)
     return vectors
 
 

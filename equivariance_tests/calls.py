@@ -31,12 +31,17 @@ def as_network(model: Any, contract: Contract, call: str | None = None) -> Calla
     """A callable that takes a batch.
 
     Raises:
-        TypeError: if the model is not callable.
+        TypeError: if the model is not callable, or ``call`` is no string.
         ValueError: if ``call`` is not understood.
     """
     from backbones.adapters import Call, Dense
 
     if call is not None:
+        if not isinstance(call, str):
+            raise TypeError(
+                f"`call` is {call!r} but must be a string: attributes of the data, as in "
+                "'z, pos, batch', or a layout, as in 'b n c -> b o'"
+            )
         if "->" in call and call.partition("->")[0].strip() == "n c":
             return OfPositions(model, contract)
         return Dense(model, call) if call.split()[:1] == ["b"] else Call(model, call)

@@ -118,8 +118,18 @@ class Average:
             raise ValueError(f"{said} but {error}") from None
 
     def add_auxiliary(self, values: Tensor) -> None:
-        """Take what the auxiliary model returned for every structure (or point) itself."""
+        """Take what the auxiliary model returned for every structure (or point) itself.
+
+        Raises:
+            ValueError: if there is not one row for each.
+        """
         per_row = self.output.per_point and self.center is None
+        if values.ndim == 0 or len(values) != self.size:
+            raise ValueError(
+                f"the auxiliary model of the frames returned shape {tuple(values.shape)} for "
+                f"{self.size} {'points' if per_row else 'structures'}: it must return what the "
+                "network does, one row for each"
+            )
         place = torch.arange(self.size, device=values.device)
         weights = self.auxiliary[self.layout.batch] if per_row else self.auxiliary
         self.values.append(self.output.representation.symmetrize_indices(values))

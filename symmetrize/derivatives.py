@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from symmetrize.calling import without_autocast
 from symmetrize.contract import contract_of
 from symmetrize.data.boundary import accepted
 from symmetrize.data.layout import layout, owners
@@ -93,14 +94,15 @@ def forces_and_stress(
         strain.requires_grad_()
         symmetric = (strain + strain.mT) / 2
         strained = copy.copy(data)
-        for name, owner in {"pos": batch, **further}.items():
-            points = pos if name == "pos" else data[name]
-            moved = torch.einsum("pi,pij->pj", points, symmetric[owner].to(points.dtype))
-            strained[name] = points + moved
-        cell = data.get("cell")
-        if cell is not None:
-            rows = cell.reshape(size, 3, 3)
-            strained.cell = (rows + rows @ symmetric.to(cell.dtype)).reshape(cell.shape)
+        with without_autocast():
+            for name, owner in {"pos": batch, **further}.items():
+                points = pos if name == "pos" else data[name]
+                moved = torch.einsum("pi,pij->pj", points, symmetric[owner].to(points.dtype))
+                strained[name] = points + moved
+            cell = data.get("cell")
+            if cell is not None:
+                rows = cell.reshape(size, 3, 3)
+                strained.cell = (rows + rows @ symmetric.to(cell.dtype)).reshape(cell.shape)
 
         values = _energies(model(strained), energy)
         if not values.is_floating_point():
@@ -115,9 +117,10 @@ def forces_and_stress(
             )
         slopes: tuple[Tensor, ...] = (torch.zeros_like(pos), torch.zeros_like(strain))
         if values.requires_grad:
-            slopes = torch.autograd.grad(
-                values.sum(), (pos, strain), create_graph=create_graph, materialize_grads=True
-            )
+            with without_autocast():  # what ran in half precision goes back in it, and nothing else
+                slopes = torch.autograd.grad(
+                    values.sum(), (pos, strain), create_graph=create_graph, materialize_grads=True
+                )
     forces, virial = -slopes[0], -slopes[1]
     return Derivatives(values, forces, virial, _stress(data, virial))
 

@@ -230,9 +230,11 @@ class Declaration(Mapping[str, Output]):
         """What to do where this declaration does not fit: above all, the one that does."""
         tensors = [name for name, each in items(returned).items() if isinstance(each, Tensor)]
         if not tensors:
+            if returned is None:
+                return "end the network with `return` and a tensor, or tensors in a dict or tuple"
             return (
-                "there is no tensor in it. End the network with `return` and a tensor; "
-                "torch.as_tensor(values) makes one of numbers, though without derivatives"
+                "no tensor is found in it. Return a tensor, or tensors in a dict, tuple or data "
+                "class; torch.as_tensor(values) makes one of numbers, though without derivatives"
             )
         known = {tensors[0]: self[ONLY]} if self.form == ONLY and len(tensors) == 1 else self
         proposed = _proposed(returned, known, rows)

@@ -14,6 +14,7 @@ from torch_geometric.data import Batch, Data
 
 import backbones
 from backbones.adapters import connect
+from backbones.edges import edge_vectors, with_edges
 from symmetrize import HierarchicalFrames, Symmetrizer, forces_and_stress
 from symmetrize.calling import without_autocast
 from tests.strata import CASES, TURNS, collate
@@ -143,3 +144,26 @@ def test_training_under_autocast_reaches_all_parameters():
         loss = model(clouds()).square().mean()
     loss.backward()
     assert all(torch.isfinite(each.grad).all() for each in model.parameters())
+
+
+def test_strain_and_lattices_keep_their_digits():
+    cell = torch.tensor([[5.1, 0.2, 0.0], [0.0, 4.7, 0.3], [0.1, 0.0, 5.3]])
+    pos = torch.rand(4, 3, generator=torch.Generator().manual_seed(0)) @ cell
+    data = Data(pos=pos, cell=cell[None], pbc=torch.ones(1, 3, dtype=torch.bool))
+
+    def energy(data: Data) -> Tensor:
+        # sums of products of numbers, which autocast leaves alone
+        return (data.pos.square().sum() + data.cell.pow(3).sum()).reshape(1)
+
+    single = forces_and_stress(energy, data)
+    with half():
+        found = forces_and_stress(energy, data)
+    for one, other in zip(found, single, strict=True):
+        assert torch.equal(one, other)
+
+    prepared = with_edges(data, 4.0)
+    with half():
+        found = edge_vectors(prepared)
+    assert prepared.edge_shift.abs().max() > 0
+    assert torch.equal(found, edge_vectors(prepared))
+    assert float((found.norm(dim=1) - 4.0).max()) < 0

@@ -240,6 +240,10 @@ ADAPTERS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: as_network(print, Contract("0e"), ""),
         "the signature is '' but must name",
     ),
+    "a list to certify": (
+        lambda: as_network(print, Contract("0e"), ["pos"]),
+        r"`call` is \['pos'\] but must be a string",
+    ),
     "too few names": (
         lambda: Call(lambda d: (d, 1, 2), "data -> energy")(FOUR),
         r"a tuple of 3.*as in 'data -> energy, _, _'",

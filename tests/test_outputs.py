@@ -17,6 +17,9 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from backbones.adapters import Call
+from equivariance_tests.checks.equivariance import Equivariance
+from equivariance_tests.clouds import Cloud
+from equivariance_tests.subject import Subject
 from symmetrize import (
     Contract,
     HierarchicalFrames,
@@ -241,7 +244,7 @@ def test_mutant_rows_in_another_order_are_seen():
 
 
 BAD: dict[str, tuple[Callable[[Data], Any], Any, str]] = {
-    "None": (lambda d: None, "0e", "returned None where one tensor.*End the network with `return`"),
+    "None": (lambda d: None, "0e", "returned None where one tensor.*end the network with `return`"),
     "None for a dict": (
         lambda d: None,
         BOTH,
@@ -301,7 +304,9 @@ BAD: dict[str, tuple[Callable[[Data], Any], Any, str]] = {
         {"energy": "0e", "a": "0e"},
         r"'energy' is a ndarray of shape \(\d+, 1\) and not a tensor",
     ),
-    "the data": (lambda d: d, "0e", "a DataBatch.* where one tensor was declared"),
+    "the data": (lambda d: d, "0e", "a DataBatch where one tensor.*no tensor is found in it"),
+    "no tensor": (lambda d: {"n": 3}, "0e", r"a dict of \{'n': int\} where.*no tensor is found"),
+    "an empty dict": (lambda d: {}, BOTH, r"a dict of \{\} where.*has no 'energy', 'forces'"),
     "integers": (
         lambda d: {"energy": energy(d), "number": d.batch},
         {"energy": "0e", "number": per_point("0e")},
@@ -440,6 +445,17 @@ def test_a_symmetrized_tuple_has_forces():
     model = Symmetrizer(lambda d: (energy(d), forces(d)), ("0e", None))
     found = forces_and_stress(model, CLOUD, energy=0)
     torch.testing.assert_close(found.forces, forces_and_stress(energy, CLOUD).forces)
+
+
+def test_a_tuple_can_be_certified():
+    contract = Contract(("0e", per_point("1o"), None), cutoff=None)
+    subject = Subject(lambda data: (energy(data), forces(data), "seconds"), contract, call="data")
+    structures = subject.structures([Cloud("generic", 4), Cloud("empty"), Cloud("polygon", 5)])
+    found = subject(structures).values
+    assert {name: tuple(rows.shape) for name, rows in found.items()} == {"0": (3, 1), "1": (9, 3)}
+    for model in (subject, Subject(Symmetrizer(subject.net, contract.outputs), contract)):
+        outcomes = Equivariance().outcomes(model, [Cloud("generic", 4)])
+        assert [outcome.failure for outcome in outcomes] == [None]
 
 
 def test_descriptions_name_types_and_shapes():

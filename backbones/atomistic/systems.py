@@ -111,7 +111,8 @@ def systems_of(
     shift = data.edge_shift
     owner = places.system[center]
     vectors = positions[neighbor] - positions[center]
-    vectors = vectors + torch.einsum("ei,eij->ej", shift.to(dtype), cells[owner])
+    # not as a product of matrices: autocast would round the lattice to half precision
+    vectors = vectors + (shift.to(dtype)[:, :, None] * cells[owner]).sum(1)
     pairs = torch.cat([places.place[torch.stack([center, neighbor], 1)], shift], 1).int()
     xyz = metatensor.Labels("xyz", torch.arange(3, device=pairs.device)[:, None])
     distance = metatensor.Labels("distance", pairs.new_zeros(1, 1))
