@@ -17,10 +17,11 @@ from torch_geometric.nn import SchNet
 import backbones
 from backbones import PointNet
 from backbones.adapters import Call, Dense, connect
-from backbones.checkpoint import load, outputs_from_json, outputs_to_json, save
+from backbones.checkpoint import load, save
 from equivariance_tests.calls import as_network
 from symmetrize import Contract, Frames, HierarchicalFrames, Symmetrizer, per_point
 from symmetrize.outputs import Declaration
+from symmetrize.plain import outputs_from_plain, outputs_to_plain
 
 
 @pytest.fixture(autouse=True)
@@ -479,7 +480,7 @@ def test_declarations_survive_json():
         {"turns": None, "a": "0e"},
     ):
         declared = Declaration.of(outputs)
-        assert Declaration.of(outputs_from_json(outputs_to_json(outputs))) == declared
+        assert Declaration.of(outputs_from_plain(outputs_to_plain(outputs))) == declared
 
 
 # --- dtypes and devices
