@@ -33,6 +33,7 @@ except ModuleNotFoundError as error:
 
 from equivariance_tests.assertions import (
     assert_batching,
+    assert_copies,
     assert_cutoff_crossing,
     assert_determinism,
     assert_dtype_and_device,
@@ -79,6 +80,7 @@ __all__ = [
     "Report",
     "Turn",
     "assert_batching",
+    "assert_copies",
     "assert_cutoff_crossing",
     "assert_determinism",
     "assert_dtype_and_device",

@@ -194,6 +194,7 @@ assert_smooth = _asserting("stratum approach", "path scan", also=("cutoff crossi
 assert_finiteness = _asserting("finiteness")
 assert_determinism = _asserting("determinism")
 assert_batching = _asserting("batching")
+assert_copies = _asserting("copies")
 assert_dtype_and_device = _asserting("dtype and device")
 assert_history = _asserting("history")
 assert_vacuity = _asserting("vacuity")

@@ -55,6 +55,7 @@ def certify(
     species: Sequence[int] = (),
     of_structures: Sequence[str] = (),
     unit: int | float | None = None,
+    carries: Sequence[str] = (),
     call: str | None = None,
     prepare: Callable[[Any], Any] | None = None,
     dtype: torch.dtype = torch.float64,
@@ -73,6 +74,8 @@ def certify(
         species: the integers that ``z`` may be, for a model that takes species.
         of_structures: names of inputs with one row for each structure.
         unit: length that points are typically apart, if neither 1 nor a third of the cutoff.
+        carries: kinds of data that structures carry beside their points, for a model that reads it:
+            some of ``equivariance_tests.clouds.carried.CARRIED``.
         call: how the model is called, if that is not seen from its signature.
         prepare: what is done to each batch first, such as
             ``backbones.adapters.connect(radius=5.0)``.
@@ -100,6 +103,7 @@ def certify(
         species=species,
         of_structures=of_structures,
         unit=unit,
+        carries=carries,
         call=call,
         prepare=prepare,
         dtype=dtype,

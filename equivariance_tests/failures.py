@@ -104,6 +104,12 @@ class NotBatched(Failure):
     kind = "depends on the batch"
 
 
+class NotFaithful(Failure):
+    """Copies of a structure differ from it by more than a rotation."""
+
+    kind = "copies are not faithful"
+
+
 class NotDeterministic(Failure):
     """The same input has several outputs."""
 

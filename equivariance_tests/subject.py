@@ -94,7 +94,7 @@ class Subject:
     Args:
         model: anything callable; see ``call``.
         contract: what it claims; ``model.contract`` if not given.
-        species, of_structures, unit: see ``Setting.of``.
+        species, of_structures, unit, carries: see ``Setting.of``.
         call: how it is called, if that is not seen from its signature: attributes of the data
             ("z, pos, batch"), a dense layout ("b n c -> b o"), or "n c -> o" for a function of the
             positions of one structure.
@@ -118,6 +118,7 @@ class Subject:
         species: Sequence[int] = (),
         of_structures: Sequence[str] = (),
         unit: int | float | None = None,
+        carries: Sequence[str] = (),
         call: str | None = None,
         prepare: Callable[[Any], Any] | None = None,
         dtype: torch.dtype = torch.float64,
@@ -130,7 +131,7 @@ class Subject:
                 'Contract({"energy": "0e"}, cutoff=5.0)'
             )
         self.model, self.contract, self.call, self.prepare = model, contract, call, prepare
-        self.setting = Setting.of(contract, species, of_structures, unit)
+        self.setting = Setting.of(contract, species, of_structures, unit, carries)
         self.dtype, self.device = dtype, torch.device(device)
         self.net = as_network(_converted(model, dtype, self.device), contract, call)
         self.batched, self.alone = True, False

@@ -4,6 +4,7 @@ from equivariance_tests.checks.approach import StratumApproach
 from equivariance_tests.checks.batching import Batching
 from equivariance_tests.checks.check import Check, Law, Outcome
 from equivariance_tests.checks.control import NegativeControl
+from equivariance_tests.checks.copies import FaithfulCopies
 from equivariance_tests.checks.crossing import CutoffCrossing
 from equivariance_tests.checks.determinism import Determinism
 from equivariance_tests.checks.equivariance import Equivariance, Parity
@@ -26,6 +27,7 @@ CHECKS: tuple[Check, ...] = (
     Finiteness(),
     Determinism(),
     Batching(),
+    FaithfulCopies(),
     Placement(),
     History(),
     Vacuity(),

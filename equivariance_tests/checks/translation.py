@@ -56,7 +56,7 @@ class Shift(Law):
     def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
         """Two calls of the model."""
         moved = [self._moved(subject, one) for one in structures]
-        back = [one.at(one.positions - self._by(subject)) for one in moved]
+        back = [one.moved(-self._by(subject)) for one in moved]
         change = subject(moved).minus(subject(back)).largest(subject.yardstick.scales)
         said = f"as the cloud moves by {self._by(subject).tolist()}"
         return change.nan_to_num(nan=torch.inf), [said] * len(structures)
@@ -70,7 +70,7 @@ class Shift(Law):
         return shift.to(subject.dtype).double()
 
     def _moved(self, subject: Subject, structure: Structure) -> Structure:
-        return structure.at(structure.positions + self._by(subject)).rounded(subject.dtype)
+        return structure.moved(self._by(subject)).rounded(subject.dtype)
 
     def _merges(self, subject: Subject, cloud: Cloud) -> bool:
         (here,) = subject.structures([cloud])

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equivariance_tests.clouds.carried import check_kinds
 from equivariance_tests.clouds.crystals import CRYSTALS
 from equivariance_tests.clouds.strata import CUTOFF, FINITE
 from equivariance_tests.clouds.structure import Structure
@@ -22,6 +23,8 @@ from equivariance_tests.clouds.turns import UNTURNED, Quaternion, Turn
 from symmetrize import Contract
 
 # Where the clouds of large coordinates lie, in powers of ten of (1, -1, 1/2)
+# Further positions of a decorated cloud
+FURTHER = 3
 AWAY = torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)
 STRATA: tuple[str, ...] = (*FINITE, *CRYSTALS)
 
@@ -97,6 +100,7 @@ class Setting:
         species: the integers that ``z`` may be; empty for a model that takes none.
         contract: says which inputs there are and whether cells are understood.
         of_structures: names of inputs with one row for each structure, not for each point.
+        carries: kinds of data that structures carry beside their points, of ``CARRIED``.
 
     >>> setting = Setting.of(Contract("0e", cutoff=6.0), species=[1, 8])
     >>> setting.structure(Cloud("at the cutoff", number=3)).positions.norm(dim=1).max()
@@ -107,6 +111,7 @@ class Setting:
     species: tuple[int, ...] = ()
     contract: Contract = field(default_factory=lambda: Contract("0e"))
     of_structures: frozenset[str] = frozenset()
+    carries: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -115,6 +120,7 @@ class Setting:
         species: Sequence[int] = (),
         of_structures: Sequence[str] = (),
         unit: int | float | None = None,
+        carries: Sequence[str] = (),
     ) -> Setting:
         """The setting of a model with this contract.
 
@@ -124,6 +130,7 @@ class Setting:
             of_structures: names of inputs with one row for each structure.
             unit: length that points of a cloud are typically apart, in the unit of the positions;
                 a third of the cutoff if not given, 1 without a cutoff.
+            carries: kinds of data that structures carry.
 
         Raises:
             ValueError: if a name is not among the inputs of the contract.
@@ -138,7 +145,8 @@ class Setting:
             cutoff = CUTOFF * float(unit)
         else:
             cutoff = CUTOFF if contract.cutoff is None else contract.cutoff
-        return cls(cutoff, tuple(species), contract, frozenset(of_structures))
+        kinds = check_kinds(carries)
+        return cls(cutoff, tuple(species), contract, frozenset(of_structures), kinds)
 
     @property
     def unit(self) -> float:
@@ -165,10 +173,10 @@ class Setting:
                 cell = torch.zeros(3, 3, dtype=torch.float64)
                 pbc = torch.zeros(3, dtype=torch.bool)
         positions = self._scaled(points, factor) @ matrix.T
+        structure = self._dressed(Structure(positions, cell=cell, pbc=pbc), cloud, rng)
         if cloud.offset:
-            positions = positions + self.unit * 10.0**cloud.offset * AWAY
-        structure = Structure(positions, cell=cell, pbc=pbc)
-        return self._dressed(structure, cloud, rng)
+            structure = structure.moved(self.unit * 10.0**cloud.offset * AWAY)
+        return structure
 
     def _scaled(self, points: Tensor, factor: float) -> Tensor:
         # multiplied first: a point at CUTOFF then lies exactly at the cutoff
@@ -187,6 +195,12 @@ class Setting:
             shape = (rows, *representation.value_shape)
             drawn = torch.as_tensor(rng.integers(-4, 5, size=shape) / 4.0)
             inputs[name] = representation.symmetrize_indices(drawn * cloud.decorated)
+        # one in the middle of the cloud leaves its symmetry alone
+        further = {}
+        for name in self.contract.positions:
+            drawn = torch.as_tensor(rng.integers(-8, 9, size=(FURTHER, 3)) / 4.0)
+            others = drawn if cloud.decorated else 0.0 * drawn[:1]
+            further[name] = others * self.unit * 10.0**cloud.scale
         return Structure(
             structure.positions,
             species,
@@ -194,6 +208,8 @@ class Setting:
             structure.pbc,
             inputs,
             self.of_structures,
+            further,
+            self.carries,
         )
 
 

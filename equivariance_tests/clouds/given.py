@@ -32,11 +32,11 @@ def as_cloud(given: Cloud | Data | Tensor, setting: Setting) -> Cloud:
         raise ValueError(f"positions have shape {shape} but must be (n, 3), of one structure")
     if isinstance(given, Tensor):
         given = Data(pos=given)
-    missing = [name for name in setting.contract.inputs if name not in given]
+    wanted = [*setting.contract.inputs, *setting.contract.positions]
+    missing = [name for name in wanted if name not in given]
     if missing:
         raise ValueError(
-            f"the structure lacks {missing}, which the contract names as inputs: give a Data that "
-            "has them"
+            f"the structure lacks {missing}, which the contract names: give a Data that has them"
         )
     cell, pbc = _periods(given) if setting.contract.periodic else (None, None)
     inputs = {}
@@ -50,6 +50,8 @@ def as_cloud(given: Cloud | Data | Tensor, setting: Setting) -> Cloud:
         pbc,
         inputs,
         setting.of_structures,
+        {name: _number(given[name]) for name in setting.contract.positions},
+        setting.carries,
     )
     return Given("generic", len(positions), given=structure)
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from equivariance_tests.clouds.carried import carrying
 from symmetrize import Contract
 
 # Distances below this part of the coordinates are their rounding
@@ -30,6 +31,8 @@ class Structure:
         pbc: (3,) which of them are periods, with ``cell``.
         inputs: other attributes that the contract names: (n, *value_shape) or (1, *value_shape).
         of_structures: names of the inputs with a single row, which belongs to the structure.
+        further: (m, 3) further positions by name, which turn and move along.
+        carries: kinds of what it carries, see ``carried``; made of its points when it is collated.
     """
 
     positions: Float[Tensor, "points 3"]
@@ -38,6 +41,8 @@ class Structure:
     pbc: Bool[Tensor, "3"] | None = None
     inputs: Mapping[str, Float[Tensor, "rows *value"]] = field(default_factory=dict)
     of_structures: frozenset[str] = frozenset()
+    further: Mapping[str, Float[Tensor, "others 3"]] = field(default_factory=dict)
+    carries: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -63,11 +68,23 @@ class Structure:
             for name, values in self.inputs.items()
         }
         cell = None if self.cell is None else self.cell @ matrix.T
-        return replace(self, positions=self.positions @ matrix.T, cell=cell, inputs=inputs)
+        further = {name: others @ matrix.T for name, others in self.further.items()}
+        positions = self.positions @ matrix.T
+        return replace(self, positions=positions, cell=cell, inputs=inputs, further=further)
 
     def at(self, positions: Float[Tensor, "points 3"]) -> Structure:
-        """The same points elsewhere."""
+        """The same points elsewhere; further positions stay where they are."""
         return replace(self, positions=positions)
+
+    def moved(self, shift: Float[Tensor, "3"]) -> Structure:
+        """As a whole elsewhere."""
+        further = {name: others + shift for name, others in self.further.items()}
+        return replace(self, positions=self.positions + shift, further=further)
+
+    @property
+    def all_positions(self) -> Float[Tensor, "all_points 3"]:
+        """Positions and further ones."""
+        return torch.cat([self.positions, *self.further.values()])
 
     def permuted(self, order: Int[Tensor, "points"]) -> Structure:
         """The same points in another order."""
@@ -91,7 +108,10 @@ class Structure:
             for name, values in self.inputs.items()
         }
         positions = torch.cat([self.positions, other.positions])
-        return replace(self, positions=positions, species=both, inputs=inputs)
+        further = {
+            name: torch.cat([others, other.further[name]]) for name, others in self.further.items()
+        }
+        return replace(self, positions=positions, species=both, inputs=inputs, further=further)
 
     def by_point(self, name: str) -> bool:
         """Whether an input has one row for each point."""
@@ -104,6 +124,7 @@ class Structure:
             positions=self.positions.to(dtype).double(),
             cell=None if self.cell is None else self.cell.to(dtype).double(),
             inputs={name: values.to(dtype).double() for name, values in self.inputs.items()},
+            further={name: others.to(dtype).double() for name, others in self.further.items()},
         )
 
     def code(self) -> str:
@@ -114,7 +135,7 @@ class Structure:
         if self.cell is not None and self.pbc is not None:
             lines.append(f"cell=torch.tensor([{self.cell.tolist()}], dtype=torch.float64)")
             lines.append(f"pbc=torch.tensor([{self.pbc.tolist()}])")
-        for name, values in self.inputs.items():
+        for name, values in {**self.inputs, **self.further}.items():
             lines.append(f"{name}=torch.tensor({values.tolist()}, dtype=torch.float64)")
         if len(self) == 0:
             lines[0] = "pos=torch.zeros(0, 3, dtype=torch.float64)"
@@ -126,7 +147,10 @@ def collate(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
 ) -> Batch:
-    """The batch that a model takes: ``pos``, ``z``, ``cell``, ``pbc``, and the inputs by name."""
+    """The batch that a model takes: ``pos``, ``z``, ``cell``, ``pbc``, and the inputs by name.
+
+    Beside further positions stands whose they are, as in ``pos_pocket_batch``.
+    """
     items = []
     for structure in structures:
         item = Data(pos=structure.positions.to(dtype))
@@ -134,7 +158,8 @@ def collate(
             item.z = structure.species
         if structure.cell is not None and structure.pbc is not None:
             item.cell, item.pbc = structure.cell.to(dtype)[None], structure.pbc[None]
-        for name, values in structure.inputs.items():
+        for name, values in {**structure.inputs, **structure.further}.items():
             item[name] = values.to(dtype)
-        items.append(item)
-    return Batch.from_data_list(items).to(device)
+        items.append(carrying(item, structure.carries))
+    follow = list(structures[0].further) if structures else []
+    return Batch.from_data_list(items, follow_batch=follow).to(device)

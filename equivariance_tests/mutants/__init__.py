@@ -10,7 +10,9 @@ They show that checks work, and what their failures look like:
 from equivariance_tests.mutants import (
     averages,
     breaks,
+    copies,
     frames,
+    further,
     memory,
     numbers,
     representations,
@@ -27,6 +29,8 @@ MUTANTS: dict[str, Mutant] = {
     **frames.MUTANTS,
     **breaks.MUTANTS,
     **memory.MUTANTS,
+    **copies.MUTANTS,
+    **further.MUTANTS,
     **numbers.MUTANTS,
 }
 
