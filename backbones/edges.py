@@ -13,7 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from backbones.structures import structures_of
-from symmetrize import cutoff_switch, neighbor_list, safe_norm
+from symmetrize import Periods, cutoff_switch, neighbor_list, periods, safe_norm
 
 # Neighbors fade out over this part of the cutoff
 FADE = 0.5
@@ -61,11 +61,9 @@ def with_edges(data: Data, cutoff: int | float, rounds: int = 2) -> Data:
         ValueError: if edges of periodic structures come without ``edge_shift``.
     """
     batch, size = structures_of(data)
-    cell, pbc = periods_of(data, size)
-    periodic = pbc is not None and bool(pbc.any())
     known = data.get("edge_cutoff")
     if known is not None and data.edge_index is not None:
-        if periodic and data.get("edge_shift") is None:
+        if data.get("edge_shift") is None and _is_periodic(periods(data)):
             raise ValueError(
                 f"`edge_index` has {data.edge_index.size(1)} edges of periodic structures but no "
                 "`edge_shift` says which images they lead to: add integers (edges, 3), or leave "
@@ -74,9 +72,9 @@ def with_edges(data: Data, cutoff: int | float, rounds: int = 2) -> Data:
         # in single precision a number may be less than itself
         if len(known) and float(known.min()) >= (1 - 1e-6) * cutoff:
             return data
-    positions = data.pos.detach()
-    if periodic:
-        found = neighbor_list(positions, cutoff, batch, cell, pbc)
+    positions, lattice = data.pos.detach(), periods(data)
+    if lattice is not None and _is_periodic(lattice):
+        found = neighbor_list(positions, cutoff, batch, lattice.cell.detach(), lattice.pbc)
     else:
         found = neighbor_list(positions, cutoff, batch)
     prepared = copy.copy(data)
@@ -87,10 +85,14 @@ def with_edges(data: Data, cutoff: int | float, rounds: int = 2) -> Data:
     if rounds == 1 and data.get("is_center") is not None:
         kept = data.is_center[found.center] | data.is_center[found.neighbor]
     prepared.edge_index = torch.stack([found.neighbor[kept], found.center[kept]])
-    if cell is not None:
+    if lattice is not None:
         prepared.edge_shift = found.shift[kept]
     prepared.edge_cutoff = torch.full((size, 1), float(cutoff), dtype=positions.dtype)
     return prepared
+
+
+def _is_periodic(lattice: Periods | None) -> bool:
+    return lattice is not None and bool(lattice.pbc.any())
 
 
 def edge_vectors(data: Data) -> Float[Tensor, "edges 3"]:
@@ -111,12 +113,3 @@ def edges_of(data: Data, cutoff: float) -> Edges:
     vectors = torch.cat([edge_vectors(data), pos.new_zeros(len(pos), 3)])
     source, target = torch.cat([source, own]), torch.cat([target, own])
     return Edges(source, target, vectors, safe_norm(vectors), cutoff)
-
-
-def periods_of(data: Data, size: int) -> tuple[Tensor | None, Tensor | None]:
-    """Lattice vectors (B, 3, 3) and which are periods (B, 3): those not zero if not said."""
-    if data.get("cell") is None:
-        return None, None
-    cell = data.cell.detach().reshape(size, 3, 3)
-    pbc = (cell != 0).any(-1) if data.get("pbc") is None else data.pbc.reshape(size, 3).bool()
-    return cell, pbc

@@ -3,7 +3,9 @@
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
+
+from symmetrize import owners
 
 # Logits of soft means stay below this in size: weights between 5e-5 and 2e4, also in float32
 LOGIT_BOUND = 10.0
@@ -11,11 +13,8 @@ LOGIT_BOUND = 10.0
 
 def structures_of(data: Data) -> tuple[Int[Tensor, "points"], int]:
     """The structure of each point, and the number of structures, empty ones included."""
-    if data.batch is None:
-        return torch.zeros(len(data.pos), dtype=torch.long, device=data.pos.device), 1
-    if isinstance(data, Batch):
-        return data.batch, data.num_graphs
-    return data.batch, int(data.batch.max()) + 1 if len(data.batch) else 0
+    size, batch = owners(data)
+    return batch, size
 
 
 def kinds_of(data: Data) -> Int[Tensor, "points"]:

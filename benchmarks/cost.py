@@ -25,7 +25,7 @@ from benchmarks._data import acetylacetone, furniture, water
 from benchmarks._record import write_result
 from benchmarks.frames import CUTOFF, markdown, progress
 from symmetrize import HierarchicalFrames, Symmetrizer
-from symmetrize.copies import turned_copies
+from symmetrize.data.copies import turned_copies
 
 ROUNDS = 7
 THREADS = 1

@@ -23,10 +23,9 @@ import sys
 try:
     import hypothesis as _hypothesis  # noqa: F401
 except ModuleNotFoundError as error:
-    said = (
-        "equivariance_tests draws clouds with Hypothesis: install it with "
-        "pip install 'symmetrize[certify]'"
-    )
+    from symmetrize.extras import install
+
+    said = f"equivariance_tests draws clouds with Hypothesis: {install('certify')}"
     if sys.argv[:1] == ["-m"]:  # of the command line, where a traceback would say "refuted"
         print(f"could not run: {said}", file=sys.stderr)
         raise SystemExit(2) from None

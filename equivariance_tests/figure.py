@@ -15,6 +15,7 @@ from typing import Any
 
 from equivariance_tests.report import Finding, Report, curve_of
 from equivariance_tests.screen import summary
+from symmetrize.extras import needed_for
 
 COLORS = {"passed": "#1b5e8c", "failed": "#c8442c", "known": "#d9a441", "could not run": "#c8442c"}
 MUTED, GRID, FLOOR = "#8a9097", "#e8eaed", "#3c4043"
@@ -33,13 +34,9 @@ def draw(report: Report, path: Path) -> None:
     Raises:
         ImportError: if matplotlib is not installed.
     """
-    try:
+    with needed_for("the figure of a report", "certify"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "figures need matplotlib: install it with pip install 'symmetrize[certify]'"
-        ) from error
     curves = [
         (finding, curve)
         for finding in report.findings

@@ -1,6 +1,9 @@
 """Exact and smooth rotational symmetry for any network on point clouds."""
 
+from symmetrize.atoms import from_ase, to_ase
 from symmetrize.contract import Contract
+from symmetrize.data.layout import owners
+from symmetrize.data.periods import Periods, periods
 from symmetrize.derivatives import Derivatives, forces_and_stress
 from symmetrize.frames import (
     Ensemble,
@@ -16,6 +19,7 @@ from symmetrize.outputs import Output, Outputs, log_probabilities, per_point
 from symmetrize.switching import cutoff_switch
 from symmetrize.symmetrizer import Symmetrizer
 from symmetrize.vectors import safe_norm
+from symmetrize.weights import load_weights
 
 __all__ = [
     "Contract",
@@ -27,14 +31,20 @@ __all__ = [
     "Output",
     "Outputs",
     "PairFrames",
+    "Periods",
     "QuadratureFrames",
     "RandomFrames",
     "Symmetrizer",
     "cutoff_switch",
     "forces_and_stress",
+    "from_ase",
+    "load_weights",
     "log_probabilities",
     "neighbor_list",
+    "owners",
     "per_point",
+    "periods",
     "safe_norm",
+    "to_ase",
 ]
 __version__ = "0.1.0"

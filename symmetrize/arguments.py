@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,6 +68,8 @@ def representations_of(inputs: Any, argument: str = "inputs") -> dict[str, Repre
         )
     found = {}
     for name, spec in inputs.items():
+        if spec is None:  # said not to turn
+            continue
         if hasattr(spec, "per_point"):
             plain = {name: str(spec.representation)}
             raise TypeError(
@@ -75,6 +78,27 @@ def representations_of(inputs: Any, argument: str = "inputs") -> dict[str, Repre
             )
         found[name] = as_representation(spec)
     return found
+
+
+def warn_of_forces(outputs: Mapping[str, Output], frames: Frames) -> None:
+    """Say that an energy and forces that are averaged apart do not belong together.
+
+    The derivative of the averaged energy has a part from the weights of the frames, unless they are
+    the same for all clouds.
+    """
+    names = {path.rpartition(".")[2]: path for path in outputs}
+    derived = [names[name] for name in ("forces", "stress", "virial") if name in names]
+    if "energy" not in names or not derived or frames.fixed:
+        return
+    energy = names["energy"]
+    warnings.warn(
+        f"{energy!r} and {derived} are declared side by side: averaged over frames, they are no "
+        "longer each other's derivative, and forces have a torque. Take derivatives of the "
+        "averaged energy instead: forces_and_stress(model, data), and leave the network's own out, "
+        f"outputs={{{energy!r}: '0e', {derived[0]!r}: None}}",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def check_reduction(reduce: str | None, outputs: Mapping[str, Output]) -> None:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symmetrize.copies import Copies, Source
+from symmetrize.data.copies import Copies, Source
 from symmetrize.frames.ensemble import Ensemble, Group
 from symmetrize.outputs import ONLY, Output
 from symmetrize.segments import segment_log_mean, segment_sum

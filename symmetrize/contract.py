@@ -8,8 +8,9 @@ which has a group.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Literal, TypeAlias
 
 from symmetrize.arguments import representations_of
@@ -28,6 +29,7 @@ class Contract:
         outputs: how the outputs turn, as in ``Symmetrizer``; a mapping from names to ``Output``
             once read. For a network without symmetry: how they are meant to turn.
         inputs: how attributes of the data turn, beside ``pos`` and ``cell``.
+        positions: names of further positions beside ``pos``, which turn and move along with it.
         group: "O(3)" or "SO(3)", under which the outputs turn exactly; None for no claim, as of a
             network that is to be symmetrized.
         smoothness: number of continuous derivatives with respect to positions, on every path along
@@ -61,6 +63,7 @@ class Contract:
     envelope: bool
     extensive: bool
     periodic: bool
+    positions: tuple[str, ...]
 
     def __init__(
         self,
@@ -73,25 +76,28 @@ class Contract:
         envelope: bool = False,
         extensive: bool = False,
         periodic: bool = False,
+        positions: Sequence[str] = (),
     ) -> None:
         if group not in ("O(3)", "SO(3)", None):
             raise ValueError(
                 f"`group` is {group!r} but must be 'O(3)', 'SO(3)', or None for no claim"
             )
         if smoothness is not None and (
-            not smoothness >= 0 or (smoothness < math.inf and smoothness % 1 != 0)
+            not isinstance(smoothness, Real)
+            or not smoothness >= 0
+            or (smoothness < math.inf and smoothness % 1 != 0)
         ):
             raise ValueError(
-                f"`smoothness` is {smoothness} but must be a number of continuous derivatives: 0, "
-                "1, 2, ... or math.inf; None claims nothing"
+                f"`smoothness` is {smoothness!r} but must be a number of continuous derivatives: "
+                "0, 1, 2, ... or math.inf; None claims nothing"
             )
-        if cutoff is not None and not 0 < cutoff < math.inf:
+        if cutoff is not None and not (isinstance(cutoff, Real) and 0 < cutoff < math.inf):
             raise ValueError(
-                f"`cutoff` is {cutoff} but must be a positive length; None if every point sees "
+                f"`cutoff` is {cutoff!r} but must be a positive length; None if every point sees "
                 "all others"
             )
-        if rounds < 1:
-            raise ValueError(f"`rounds` is {rounds} but must be at least 1")
+        if not isinstance(rounds, Integral) or rounds < 1:
+            raise ValueError(f"`rounds` is {rounds!r} but must be an integer, at least 1")
         claims = {
             "outputs": Declaration.of(outputs),
             "inputs": representations_of({} if inputs is None else inputs),
@@ -102,6 +108,7 @@ class Contract:
             "envelope": envelope,
             "extensive": extensive,
             "periodic": periodic,
+            "positions": names_of_positions(positions),
         }
         for name, value in claims.items():
             object.__setattr__(self, name, value)
@@ -117,6 +124,26 @@ class Contract:
         if self.cutoff is None:
             return "global"
         return "local" if self.rounds == 1 else "message passing"
+
+
+def names_of_positions(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of further positions, as they were given.
+
+    Raises:
+        ValueError: if they are not names, or ``pos`` is among them.
+
+    >>> names_of_positions(["pos_pocket"])
+    ('pos_pocket',)
+    """
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"`positions` is {names!r} but must be a list of names, as in positions=['pos_pocket']"
+        )
+    if "pos" in names:
+        raise ValueError(
+            "`positions` names 'pos', which are positions without being named: leave it out"
+        )
+    return tuple(dict.fromkeys(names))
 
 
 def lowest(one: Order, other: Order) -> Order:

@@ -20,8 +20,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symmetrize import batches
 from symmetrize.calling import without_autocast
+from symmetrize.contract import contract_of
+from symmetrize.data.boundary import accepted
+from symmetrize.data.layout import layout, owners
+from symmetrize.data.periods import periods
 from symmetrize.returned import described, items
 
 if TYPE_CHECKING:
@@ -82,18 +85,23 @@ def forces_and_stress(
         with torch.inference_mode(False):
             copied = copy.copy(data).apply(torch.clone)
             return forces_and_stress(model, copied, energy, create_graph)
-    layout = batches.layout(data)
+    data = accepted(data)
+    size, batch = owners(data)
+    further = _further(model, data, batch)
     with torch.enable_grad():
         pos = data.pos if data.pos.requires_grad else data.pos.detach().requires_grad_()
-        strain = torch.zeros(layout.size, 3, 3, dtype=pos.dtype, device=pos.device)
+        strain = torch.zeros(size, 3, 3, dtype=pos.dtype, device=pos.device)
         strain.requires_grad_()
         symmetric = (strain + strain.mT) / 2
         strained = copy.copy(data)
         with without_autocast():
-            strained.pos = pos + torch.einsum("pi,pij->pj", pos, symmetric[layout.batch])
+            for name, owner in {"pos": batch, **further}.items():
+                points = pos if name == "pos" else data[name]
+                moved = torch.einsum("pi,pij->pj", points, symmetric[owner].to(points.dtype))
+                strained[name] = points + moved
             cell = data.get("cell")
             if cell is not None:
-                rows = cell.reshape(layout.size, 3, 3)
+                rows = cell.reshape(size, 3, 3)
                 strained.cell = (rows + rows @ symmetric.to(cell.dtype)).reshape(cell.shape)
 
         values = _energies(model(strained), energy)
@@ -102,10 +110,10 @@ def forces_and_stress(
                 f"the energy is {values.dtype} but must be floating-point to have derivatives: "
                 "name another output by `energy`"
             )
-        if values.numel() not in (layout.size, len(layout.batch)):
+        if values.numel() not in (size, len(batch)):
             raise ValueError(
                 f"the energy has shape {tuple(values.shape)} but must have one number for each of "
-                f"{layout.size} structures, or for each of {len(layout.batch)} points"
+                f"{size} structures, or for each of {len(batch)} points"
             )
         slopes: tuple[Tensor, ...] = (torch.zeros_like(pos), torch.zeros_like(strain))
         if values.requires_grad:
@@ -135,13 +143,22 @@ def _energies(returned: Any, name: str | int) -> Tensor:
     return found[str(name)]
 
 
+def _further(model: object, data: Data, batch: Tensor) -> dict[str, Tensor]:
+    """Further positions that the model declares, with the structure of each: they strain, too."""
+    declared = contract_of(model)
+    names = () if declared is None else declared.positions
+    if not names:
+        return {}
+    rows = layout(data).rows
+    return {name: rows[name].owner for name in names}
+
+
 def _stress(data: Data, virial: Tensor) -> Tensor | None:
-    if data.get("cell") is None:
+    found = periods(data)
+    if found is None:
         return None
-    volume = torch.linalg.det(data.cell.reshape(-1, 3, 3)).abs().to(virial.dtype)
-    periodic = volume > 0
-    if data.get("pbc") is not None:
-        periodic = periodic & data.pbc.reshape(-1, 3).bool().all(-1)
+    volume = torch.linalg.det(found.cell).abs().to(virial.dtype)
+    periodic = found.pbc.all(-1)
     # a volume of 0 would send nan through the gradients of the other structures
     safe = torch.where(periodic, volume, 1.0)[:, None, None]
     return torch.where(periodic[:, None, None], -virial / safe, torch.nan)

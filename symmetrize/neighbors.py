@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from symmetrize.cloud import Points, points
+from symmetrize.data.periods import periods_of
+from symmetrize.extras import needed_for
 from symmetrize.vectors import dot
 
 
@@ -45,10 +47,10 @@ def neighbor_list(
         cutoff: in the unit of the positions.
         batch: (P,) structure of each point; None for a single one.
         cell: (B, 3, 3) lattice vectors as rows, for periodic structures.
-        pbc: (B, 3) whether each lattice vector is a period; those that are not zero, if None.
+        pbc: (B, 3) whether each lattice vector is a period, if it is not zero; all if None.
 
     Raises:
-        ValueError: if ``cutoff`` is not a positive length.
+        ValueError: if ``cutoff`` is not a positive length, or periods are linearly dependent.
         ImportError: if a structure is periodic and vesin is not installed.
 
     >>> pairs = neighbor_list(torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]), cutoff=2.0)
@@ -59,8 +61,7 @@ def neighbor_list(
         raise ValueError(f"`cutoff` is {cutoff} but must be a positive length")
     if cell is None:
         return neighbors(points(positions, batch), float(cutoff))
-    cell = cell.reshape(-1, 3, 3)
-    pbc = (cell != 0).any(-1) if pbc is None else pbc.reshape(-1, 3)
+    cell, pbc = periods_of(cell, pbc)
     return neighbors(points(positions, batch, len(cell), cell=cell, pbc=pbc), float(cutoff))
 
 
@@ -109,13 +110,8 @@ def _finite(positions: np.ndarray, batch: np.ndarray, reach: float) -> Found:
 
 
 def _periodic(structures: Points, positions: np.ndarray, batch: np.ndarray, reach: float) -> Found:
-    try:
+    with needed_for("the neighbor list of a periodic structure", "neighbors"):
         from vesin import NeighborList
-    except ImportError as error:
-        raise ImportError(
-            "periodic structures need the neighbor lists of vesin: "
-            "`pip install symmetrize[neighbors]`"
-        ) from error
 
     assert structures.cell is not None
     assert structures.pbc is not None

@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("symmetrize", "torch", "torch-geometric", "e3nn", "numpy", "scipy")
+import symmetrize
+
+PACKAGES = ("torch", "torch-geometric", "e3nn", "numpy", "scipy")
 
 
 def provenance(command: str) -> dict[str, Any]:
@@ -41,7 +43,8 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on."""
-    found = {"python": platform.python_version()}
+    # of the sources that run: what is installed under the name of the distribution may be others
+    found = {"python": platform.python_version(), "symmetrize": symmetrize.__version__}
     for package in PACKAGES:
         try:
             found[package] = version(package)

@@ -66,6 +66,18 @@ def offsets(sizes: Int[Tensor, "n"]) -> Int[Tensor, "n_plus_1"]:
     return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
 
 
+def places(index: Int[Tensor, "rows"], size: int) -> Int[Tensor, "rows"]:
+    """The place of each row among the rows of its owner.
+
+    >>> places(torch.tensor([1, 0, 1]), 2).tolist()
+    [0, 0, 1]
+    """
+    order = torch.argsort(index, stable=True)
+    first = offsets(counts(index, size))
+    within = torch.arange(len(order), device=order.device) - first[index[order]]
+    return torch.empty_like(order).scatter_(0, order, within)
+
+
 def join(
     owners: Int[Tensor, "left"], index: Int[Tensor, "right"], size: int
 ) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:

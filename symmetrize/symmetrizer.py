@@ -11,43 +11,40 @@ Source: Pozdnyakov and Ceriotti, arXiv 2305.19302.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from symmetrize import batches
 from symmetrize.arguments import (
     check_frames,
     check_network,
     check_options,
     check_reduction,
     representations_of,
+    warn_of_forces,
 )
 from symmetrize.average import Average
-from symmetrize.batches import Layout
 from symmetrize.calling import called, without_autocast
 from symmetrize.cloud import centered
-from symmetrize.clusters import clusters
-from symmetrize.contract import Contract, contract_of, lowest
-from symmetrize.copies import Source, turned_copies
+from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
+from symmetrize.data.boundary import accepted
+from symmetrize.data.clusters import clusters
+from symmetrize.data.copies import Copies, Source, turned_copies
+from symmetrize.data.layout import Layout, extended, layout
+from symmetrize.data.reading import check_inputs, directions_of, read_points, tensors_of
 from symmetrize.environments import environments
 from symmetrize.frames import Ensemble, Frames, Group, HierarchicalFrames
 from symmetrize.frames.ensemble import draw, merged
 from symmetrize.frames.random import random_ensemble
-from symmetrize.inputs import (
-    check_inputs,
-    check_positions,
-    directions_of,
-    read_points,
-    tensors_of,
-)
-from symmetrize.outputs import Declaration, Outputs, Spec
+from symmetrize.graph import check_leads_to_positions, is_transformed
+from symmetrize.outputs import ONLY, Declaration, Outputs, Spec
 from symmetrize.representation import as_representation
 from symmetrize.returned import described
 from symmetrize.segments import counts, segment_sum
+from symmetrize.undeclared import is_compiled, look_like_vectors, reading, warn_of
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -76,7 +73,8 @@ class Symmetrizer(nn.Module):
             declare one for each point with ``per_point("1o")``, and what ``log_softmax`` returns
             with ``log_probabilities("11x0e")``. None for a network that declares them in its
             ``contract``.
-        inputs: attributes of the data that turn, by name; what is not named is left as it is.
+        inputs: attributes of the data that turn, by name; what is not named is left as it is, with
+            a warning where the network reads what looks like vectors (None says that it is none).
             ``pos`` and, where present, ``cell`` always turn, as vectors. Vectors and tensors among
             them take part in choosing frames where points leave a choice: give them in units in
             which 1 is large enough to matter. None for those in the network's contract, if any.
@@ -96,6 +94,10 @@ class Symmetrizer(nn.Module):
         prepare: called once on the data before copies are made of it (with scope "center": on the
             environments), to add what does not turn, such as ``edge_index``, so that it is not
             searched again for each copy. None for the network's own ``prepare``, if it has one.
+        positions: names of further positions beside ``pos``, such as those of a pocket beside
+            those of a ligand, or query points: they are measured from the same origin and turn
+            with it, and take part in choosing frames. Vectors, which do not move along with the
+            cloud, are ``inputs``. None for those in the network's contract. With scope "structure".
 
     The order of smoothness is that of the network, or of the frames where that is lower. Positions
     are measured from the centroid of the structure, or from the center, so that the result does
@@ -121,7 +123,7 @@ class Symmetrizer(nn.Module):
         self,
         net: Callable[[Any], Any],
         outputs: Outputs | None = None,
-        inputs: Mapping[str, Spec] | None = None,
+        inputs: Mapping[str, Spec | None] | None = None,
         frames: Frames | None = None,
         group: Group = "O(3)",
         scope: Scope = "structure",
@@ -130,6 +132,7 @@ class Symmetrizer(nn.Module):
         training: Training = "all",
         generator: torch.Generator | None = None,
         prepare: Callable[[Any], Any] | None = None,
+        positions: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         check_network(net)
@@ -150,6 +153,20 @@ class Symmetrizer(nn.Module):
         self.inputs = {
             name: as_representation("1o") for name in ("pos", "cell")
         } | representations_of(inputs)
+        # what is said not to turn, and what else the network was watched with
+        self.unturned = {name for name, spec in inputs.items() if spec is None}
+        self._watched: set[str] = set()
+        self._leads_to_positions: set[tuple[str, bool]] = set()
+        if positions is None:
+            positions = () if declared is None else declared.positions
+        self.positions = names_of_positions(positions)
+        self.inputs |= {name: as_representation("1o") for name in self.positions}
+        if self.positions and scope == "center":
+            raise ValueError(
+                f'`positions` names {list(self.positions)} but with scope "center" a center sees '
+                "only its environment: put these points into `pos`, marked by an attribute of "
+                'points such as a species, or use scope="structure"'
+            )
         if frames is None:
             frames = HierarchicalFrames(_natural_cutoff(declared, scope))
         check_frames(frames)
@@ -188,6 +205,7 @@ class Symmetrizer(nn.Module):
                 'structure: use it with scope="center"'
             )
         check_reduction(reduce, self.declaration)
+        warn_of_forces(self.declaration, self.frames)
 
     @property
     def prepare(self) -> Callable[[Any], Any] | None:
@@ -204,9 +222,23 @@ class Symmetrizer(nn.Module):
             else str(output.representation)
             for name, output in self.declaration.items()
         }
-        frames = type(self.frames).__name__
-        return f"outputs={outputs}, group={self.group!r}, scope={self.scope!r}, frames={frames}"
+        inputs = {n: str(spec) for n, spec in self.inputs.items() if n not in ("pos", "cell")}
+        unusual: dict[str, tuple[Any, Any]] = {
+            "inputs": (inputs, {}),
+            "reduce": (self.reduce, None),
+            "chunk_size": (self.chunk_size, None),
+            "training": (self.train_with, "all"),
+        }
+        others = "".join(
+            f", {name}={value!r}" for name, (value, usual) in unusual.items() if value != usual
+        )
+        return (
+            f"outputs={outputs}, group={self.group!r}, scope={self.scope!r}, frames={self.frames}"
+            f"{others}"
+        )
 
+    # the search for frames depends on values: a compiler leaves it, and what calls it, alone
+    @torch.compiler.disable
     def forward(self, data: Data) -> Any:
         """The symmetrized outputs, in the form in which the network returns them.
 
@@ -242,7 +274,12 @@ class Symmetrizer(nn.Module):
         frames = self.frames.smoothness(self.declaration.degree)
         return Contract(
             outputs=self.declaration,
-            inputs={n: spec for n, spec in self.inputs.items() if n not in ("pos", "cell")},
+            inputs={
+                name: spec
+                for name, spec in self.inputs.items()
+                if name not in ("pos", "cell", *self.positions)
+            },
+            positions=self.positions,
             group=self.group if self.frames.is_exact else None,
             smoothness=lowest(order, frames),
             cutoff=self.frames.cutoff if self.scope == "center" else None,
@@ -252,7 +289,8 @@ class Symmetrizer(nn.Module):
 
     def ensemble(self, data: Data) -> Ensemble:
         """The frames of each structure (or center) of the data, in the dtype of its positions."""
-        return self._frames(data)[2].to(data.pos.dtype)
+        source, _, ensemble = self._frames(data)
+        return ensemble.to(source.data.pos.dtype)
 
     def spread(self, data: Data) -> Any:
         """How far the network's outputs differ between frames: its own breaking of symmetry.
@@ -276,26 +314,30 @@ class Symmetrizer(nn.Module):
         With scope "center" every environment is a structure to the network, and the layout of the
         data says which structure it comes from.
         """
-        check_positions(data)
+        data = accepted(data, self.inputs, self.positions)
         if self.prepare is not None and self.scope == "structure":
             data = self.prepare(data)
-        layout = batches.layout(data)
-        check_inputs(data, layout, self.inputs)
-        structures = self.frames.scored(read_points(data, layout, self.inputs))
+        rows = layout(data)
+        check_inputs(data, rows, self.inputs)
+        structures = read_points(data, rows, self.inputs, self.positions)
+        structures = self.frames.scored(structures)
         found = None
         if self.scope == "structure":
-            source = Source(data, layout, centered(structures)[0], self.inputs)
+            numbers = [len(data[name]) for name in ("pos", *self.positions)]
+            vectors, *others = centered(structures)[0].split(numbers)
+            further = dict(zip(self.positions, others, strict=True))
+            source = Source(data, rows, vectors, self.inputs, further=further)
         else:
             assert self.frames.cutoff is not None  # checked when the symmetrizer was made
             found = environments(structures, self.frames.cutoff)
-            source = clusters(data, layout, found, self.inputs)
+            source = clusters(data, rows, found, self.inputs)
             if self.prepare is not None:
                 data = self.prepare(source.data)
-                source = replace(source, data=data, layout=batches.extended(source.layout, data))
+                source = replace(source, data=data, layout=extended(source.layout, data))
         if which == "random":
             device = source.vectors.device
             ensemble = random_ensemble(source.layout.size, device, self.group, self.generator)
-            return source, layout, ensemble
+            return source, rows, ensemble
 
         degree = self.declaration.degree
         if found is None:
@@ -311,7 +353,7 @@ class Symmetrizer(nn.Module):
             )
             ensemble = self.frames.of_centers(cloud, self.group, degree)
         ensemble = draw(ensemble, self.generator) if which == "sampled" else merged(ensemble)
-        return source, layout, ensemble
+        return source, rows, ensemble
 
     def _averages(self, source: Source, ensemble: Ensemble) -> tuple[dict[str, Average], Any]:
         """Evaluate the network on every member, in chunks, and turn its outputs back.
@@ -330,9 +372,11 @@ class Symmetrizer(nn.Module):
             chosen = ensemble.take(members)
             with without_autocast():
                 copies = turned_copies(source, chosen)
-            form = called(self.net, copies.data)
+            form = self._called(source, copies)
             rows = len(chosen), len(copies.copy)
-            for name, values in self.declaration.named(form, rows).items():
+            returned = self.declaration.named(form, rows)
+            self._check_graph(returned, copies)
+            for name, values in returned.items():
                 averages[name].add(values, chosen, copies)
         if bool(ensemble.auxiliary.any()):
             assert self.auxiliary is not None
@@ -340,6 +384,40 @@ class Symmetrizer(nn.Module):
             for name, values in returned.items():
                 averages[name].add_auxiliary(values)
         return averages, form
+
+    def _called(self, source: Source, copies: Copies) -> Any:
+        """What the network returns for copies; seen once is what it reads that nobody declared."""
+        known = {*self.inputs, *self.unturned, *self._watched}
+        looks = look_like_vectors(source.data, source.layout, known)
+        if not looks or is_compiled(self.net):
+            return called(self.net, copies.data)
+        self._watched |= {*looks}
+        with reading(copies.data, looks) as seen:
+            returned = called(self.net, copies.data)
+        warn_of(seen, looks, stacklevel=8)
+        return returned
+
+    def _check_graph(self, returned: Mapping[str, Tensor], copies: Copies) -> None:
+        """Refuse outputs whose derivatives by positions would be those of the weights alone.
+
+        Looked at until an output was found to depend on the positions: without neighbors it need
+        not, and single points have nothing to depend on.
+        """
+        pos = copies.data.pos
+        if not (pos.requires_grad and torch.is_grad_enabled()) or is_transformed(pos):
+            return
+        if len(copies.point) == 0 or int(copies.data.ptr.diff().max()) < 2:
+            return
+        sources = [
+            value
+            for name, value in copies.data.to_dict().items()
+            if name != "cell" and isinstance(value, Tensor) and value.requires_grad
+        ]
+        for name, values in returned.items():
+            if (name, self.training) not in self._leads_to_positions:
+                what = "the output" if name == ONLY else f"the output {name!r}"
+                check_leads_to_positions(what, values, sources)
+                self._leads_to_positions.add((name, self.training))
 
     def _reduced(self, values: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
         """Sum or mean over the centers of each structure, if asked for, of rows of centers."""

@@ -147,7 +147,7 @@ def test_without_hypothesis_it_could_not_run(folder):
     (folder / "hypothesis.py").write_text("raise ModuleNotFoundError(name='hypothesis')\n")
     done = command(folder, "my_models:net")  # `python -m` looks into its own folder first
     assert done.returncode == 2
-    assert "pip install 'symmetrize[certify]'" in done.stderr
+    assert "pip install 'torch-symmetrize[certify]'" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["my_models:net", "--profile", "thorough"]])

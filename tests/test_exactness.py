@@ -1181,8 +1181,8 @@ BAD_DATA: dict[str, tuple[Any, str]] = {
         "`cell` is nan",
     ),
     "cell of wrong shape": (
-        Data(pos=POS, field=torch.ones(1, 3), cell=torch.ones(1, 6)),
-        r"'cell' has shape \(1, 6\)",
+        Data(pos=POS, field=torch.ones(1, 3), cell=torch.ones(1, 5)),
+        r"`cell` has shape \(1, 5\)",
     ),
     "one cell for three structures": (
         Data(

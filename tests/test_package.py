@@ -87,7 +87,8 @@ def test_wheel_holds_the_packages_their_types_and_the_data(tmp_path):
     # built from a copy of what belongs in it: a build folder left in the sources would leak in
     source = tmp_path / "source"
     source.mkdir()
-    for name in [*PACKAGES, "pytest_equivariance.py", "pyproject.toml", "README.md", "LICENSE"]:
+    files = ["pytest_equivariance.py", "pyproject.toml", "setup.py", "README.md", "LICENSE"]
+    for name in [*PACKAGES, *files]:
         (source / name).symlink_to(ROOT / name)
     subprocess.run([*pip, str(source)], check=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -96,5 +97,14 @@ def test_wheel_holds_the_packages_their_types_and_the_data(tmp_path):
     assert tops == {*PACKAGES, "pytest_equivariance.py"}
     assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
     assert any(re.fullmatch(r"symmetrize/datasets/\w+\.npz", name) for name in names)
+    assert wheel.name.startswith("torch_symmetrize-")
+    (place,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+    metadata = zipfile.ZipFile(wheel).read(place).decode()
+    assert "\nName: torch-symmetrize\n" in metadata
+    assert "\nProject-URL: " in metadata
+    assert "\nDescription-Content-Type: text/markdown" in metadata
+    described = metadata.split("\n\n", 1)[1]
+    assert described.startswith("# symmetrize")
+    assert not re.findall(r"\]\((?!https:|#)", described)
     # the data set and the code together stay small
     assert wheel.stat().st_size < 2_000_000

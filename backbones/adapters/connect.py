@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch_geometric.data import Data
 
-from backbones.edges import periods_of
 from backbones.graphs import knn_graph, radius_graph
 from backbones.graphs.ties import noise_of
 from backbones.structures import structures_of
-from symmetrize import neighbor_list
+from symmetrize import neighbor_list, periods
 
 
 def connect(
@@ -68,14 +67,16 @@ class Connect:
         prepared = copy.copy(data)
         batch, size = structures_of(data)
         pos = data.pos.detach()
-        cell, pbc = periods_of(data, size)
-        if pbc is not None and bool(pbc.any()):
+        lattice = periods(data)
+        if lattice is not None and bool(lattice.pbc.any()):
             if self.radius is None or self.loop or self.max_num_neighbors is not None:
                 raise ValueError(
                     "`k`, `loop` and `max_num_neighbors` are for finite structures but the data "
                     "is periodic: connect(radius=...) finds all images"
                 )
-            found = neighbor_list(pos, float(self.radius), batch, cell, pbc)
+            found = neighbor_list(
+                pos, float(self.radius), batch, lattice.cell.detach(), lattice.pbc
+            )
             distance = found.vectors.detach().norm(dim=1)
             inside = (
                 distance
@@ -90,6 +91,8 @@ class Connect:
         else:
             assert self.k is not None
             prepared.edge_index = knn_graph(pos, self.k, batch, self.loop)
-        if pbc is not None and not bool(pbc.any()):  # to be collated with periodic structures
+        if lattice is not None and not bool(
+            lattice.pbc.any()
+        ):  # to be collated with periodic structures
             prepared.edge_shift = prepared.edge_index.new_zeros(prepared.num_edges, 3)
         return prepared

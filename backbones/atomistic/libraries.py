@@ -17,6 +17,8 @@ from contextlib import contextmanager
 
 import torch
 
+from symmetrize.extras import needed_for
+
 
 @contextmanager
 def original_index_select() -> Iterator[None]:
@@ -34,15 +36,8 @@ def original_index_select() -> Iterator[None]:
         torch.index_select = replaced
 
 
-try:
-    with original_index_select():
-        import metatensor.torch as metatensor
-        import metatomic.torch as metatomic
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"{error.name} is missing, which models in metatomic's format need: "
-        "`pip install symmetrize[atomistic]`",
-        name=error.name,
-    ) from error
+with needed_for("a model in metatomic's format", "atomistic"), original_index_select():
+    import metatensor.torch as metatensor
+    import metatomic.torch as metatomic
 
 __all__ = ["metatensor", "metatomic", "original_index_select"]

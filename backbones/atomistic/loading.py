@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from backbones.atomistic.libraries import metatomic, original_index_select
+from symmetrize.extras import needed_for
 
 
 def load(path: Path, extensions_directory: str | Path | None = None) -> Any:
@@ -41,8 +42,9 @@ def load(path: Path, extensions_directory: str | Path | None = None) -> Any:
 def checkpoint(path: Path) -> Any:
     """The PET in a checkpoint of metatrain, of any version that metatrain can upgrade."""
     with original_index_select():
-        from metatrain.utils.data import DatasetInfo, TargetInfo
-        from metatrain.utils.io import model_from_checkpoint
+        with needed_for("a checkpoint of metatrain", "atomistic"):
+            from metatrain.utils.data import DatasetInfo, TargetInfo
+            from metatrain.utils.io import model_from_checkpoint
 
         with torch.serialization.safe_globals([DatasetInfo, TargetInfo, torch.ScriptObject]):
             found = torch.load(path, weights_only=True, map_location="cpu")

@@ -19,7 +19,7 @@ from torch_geometric.data import Data
 
 from backbones.atomistic.libraries import metatensor, metatomic
 from backbones.structures import structures_of
-from symmetrize import neighbor_list
+from symmetrize import neighbor_list, periods
 
 LENGTH_UNIT = "angstrom"
 PAIR = ["first_atom", "second_atom", "cell_shift_a", "cell_shift_b", "cell_shift_c"]
@@ -72,13 +72,13 @@ def with_neighbors(data: Data, requests: Sequence[Any]) -> Data:
     for name in [key for key in data.keys() if key.startswith("edge")]:  # noqa: SIM118
         del prepared[name]
     batch, size = structures_of(data)
-    cells, periods = _cells(data, size, torch.float64)
+    cells, pbc = _cells(data, size, torch.float64)
     cutoffs = [request.engine_cutoff(LENGTH_UNIT) for request in requests]
     if not requests:
         center = neighbor = batch[:0]
         shift, distance = center.new_zeros(0, 3), cells.new_zeros(0)
     else:
-        found = neighbor_list(data.pos.detach(), max(cutoffs), batch, cells.detach(), periods)
+        found = neighbor_list(data.pos.detach(), max(cutoffs), batch, cells.detach(), pbc)
         center, neighbor, shift = found.center, found.neighbor, found.shift
         distance = found.vectors.norm(dim=-1)
     # one of the two edges of a pair: from the lower index, or, between images, the lower shift
@@ -101,11 +101,11 @@ def systems_of(
     # Systems are objects: this loop, over structures and not over points, is metatomic's interface
     numbers, size = places.number.tolist(), len(places.number)
     positions = data.pos.to(dtype)
-    cells, periods = (both[places.structure] for both in _cells(data, places.size, dtype))
+    cells, pbc = (both[places.structure] for both in _cells(data, places.size, dtype))
     kinds = data.z.to(torch.int32)[places.order].split(numbers)
     systems = [
         metatomic.System(*parts)
-        for parts in zip(kinds, positions[places.order].split(numbers), cells, periods, strict=True)
+        for parts in zip(kinds, positions[places.order].split(numbers), cells, pbc, strict=True)
     ]
     neighbor, center = data.edge_index
     shift = data.edge_shift
@@ -166,11 +166,8 @@ def _cells(
     data: Data, size: int, dtype: torch.dtype
 ) -> tuple[Float[Tensor, "structures 3 3"], Bool[Tensor, "structures 3"]]:
     """Cells, zero along what is not a period, as metatomic wants them, and the periods."""
-    if data.get("cell") is None:
+    found = periods(data)
+    if found is None:
         cells = torch.zeros(size, 3, 3, dtype=dtype, device=data.pos.device)
         return cells, torch.zeros(size, 3, dtype=torch.bool, device=data.pos.device)
-    cells = data.cell.reshape(size, 3, 3).to(dtype)
-    periods = (cells.detach() != 0).any(-1)
-    if data.get("pbc") is not None:
-        periods = periods & data.pbc.reshape(size, 3).bool()
-    return torch.where(periods[..., None], cells, 0.0), periods
+    return torch.where(found.pbc[..., None], found.cell.to(dtype), 0.0), found.pbc

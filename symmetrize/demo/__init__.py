@@ -4,6 +4,11 @@
 ``evaluation``, ``report`` and ``figure`` offer.
 """
 
-from symmetrize.demo.job import run
+from symmetrize.extras import needed_for
+
+with needed_for("the demo", "demo"):
+    import matplotlib  # noqa: F401  # used at the end: better missed at the beginning
+
+    from symmetrize.demo.job import run
 
 __all__ = ["run"]

@@ -4,12 +4,13 @@ A family says how to make an ensemble from clouds of vectors; from there, struct
 seen from their centroid, and centers are clouds of neighbors.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from symmetrize.cloud import Cloud, Points, centered_cloud, points
 from symmetrize.environments import neighbor_environments
@@ -30,6 +31,8 @@ class Frames(ABC):
     cutoff: float | None = None
     #: whether averages are exactly equivariant, and not only up to what a network can see
     is_exact: bool = True
+    #: whether they are the same for all clouds, so that averages and derivatives commute
+    fixed: bool = False
 
     def smoothness(self, degree: int) -> int | float | None:
         """Number of continuous derivatives of averages of outputs up to ``degree``, on every path.
@@ -41,6 +44,24 @@ class Frames(ABC):
     def scored(self, structures: Points) -> Points:
         """The structures with what these frames think of their species in the scores."""
         return structures
+
+    def settings(self) -> dict[str, Any]:
+        """What the frames were made with, by the names of the arguments, defaults included.
+
+        Read from the attributes of these names; an argument without one is left out.
+        """
+        names = inspect.signature(type(self)).parameters
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
+
+    def __repr__(self) -> str:
+        """The call that makes these frames: of the settings, those that are not the default."""
+        parameters = inspect.signature(type(self)).parameters
+        given = [
+            f"{name}={_shown(value)}"
+            for name, value in self.settings().items()
+            if repr(value) != repr(parameters[name].default)
+        ]
+        return f"{type(self).__name__}({', '.join(given)})"
 
     @abstractmethod
     def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
@@ -96,3 +117,10 @@ class Frames(ABC):
             clouds = neighbor_environments(structures, self.cutoff)
             ensemble = self.of_centers(clouds, group, degree)
         return ensemble.to(positions.dtype)
+
+
+def _shown(value: Any) -> str:
+    """A setting in one line: a model by its name alone."""
+    if isinstance(value, nn.Module):
+        return f"{type(value).__name__}(...)"
+    return getattr(value, "__name__", None) or repr(value)

@@ -18,7 +18,8 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from numbers import Real
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -148,6 +149,8 @@ class HierarchicalFrames(Frames):
     >>> ensemble = frames(water)
     >>> bool((ensemble.weights.sum() - 1).abs() < 1e-6)
     True
+    >>> HierarchicalFrames(5.0, preset="lean", species_scores={1: 0.01})
+    HierarchicalFrames(cutoff=5.0, preset='lean', species_scores={1: 0.01})
     """
 
     def __init__(
@@ -162,15 +165,25 @@ class HierarchicalFrames(Frames):
         selection: Preset | None = None,
     ) -> None:
         for name, value in (("cutoff", cutoff), ("length_scale", length_scale)):
-            if value is not None and not (0 < value < math.inf):
+            if value is not None and not (isinstance(value, Real) and 0 < value < math.inf):
+                named = (
+                    f"; a preset goes by its name, preset={value!r}"
+                    if str(value) in PRESETS
+                    else ""
+                )
                 raise ValueError(
-                    f"`{name}` is {value} but must be a positive length in the unit of the "
-                    "positions, or None"
+                    f"`{name}` is {value!r} but must be a positive length in the unit of the "
+                    f"positions, or None{named}"
                 )
         if preset not in PRESETS:
             raise ValueError(f"`preset` is {preset!r} but must be one of {sorted(PRESETS)}")
         if max_frames < 1:
             raise ValueError(f"`max_frames` is {max_frames} but must be at least 1")
+        if species_scores is not None and not isinstance(species_scores, Mapping):
+            raise TypeError(
+                f"`species_scores` is {species_scores!r} but must map species to scores, as in "
+                "{1: 0.01}"
+            )
         for species, score in (species_scores or {}).items():
             if not (0 < score < math.inf):
                 raise ValueError(
@@ -184,13 +197,31 @@ class HierarchicalFrames(Frames):
         self.max_frames = max_frames
         self.preset = PRESETS[preset] if selection is None else selection
 
+    def settings(self) -> dict[str, Any]:
+        """What the frames were made with: a preset by its name, or a selection instead of it."""
+        names = [name for name, preset in PRESETS.items() if preset == self.preset]
+        return super().settings() | {
+            "preset": names[0] if names else "smooth",
+            "species_scores": self.species_scores or None,
+            "selection": None if names else self.preset,
+        }
+
     def _turns(self, degree: int) -> int:
         return degree + EXTRA_TURNS if self.azimuths is None else self.azimuths
 
     def scored(self, structures: Points) -> Points:
-        """The structures with the scores of their species multiplied in."""
-        if not self.species_scores or structures.species is None:
+        """The structures with the scores of their species multiplied in.
+
+        Raises:
+            ValueError: if there are scores of species, but no species.
+        """
+        if not self.species_scores:
             return structures
+        if structures.species is None:
+            raise ValueError(
+                f"`species_scores` is {self.species_scores} but the data has no species: set "
+                "data.z to one integer for each point, such as its atomic number"
+            )
         known = structures.log_scores.new_tensor(list(self.species_scores.values())).log()
         names = torch.tensor(list(self.species_scores), device=structures.species.device)
         match = structures.species[:, None] == names

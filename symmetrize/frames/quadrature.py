@@ -52,6 +52,7 @@ class QuadratureFrames(Frames):
     """
 
     is_exact = False
+    fixed = True
 
     def __init__(self, degree: int = 5, cutoff: float | None = None) -> None:
         if not 1 <= degree <= LEBEDEV_ORDERS[-1]:

@@ -32,6 +32,7 @@ class RandomFrames(Frames):
     """
 
     is_exact = False
+    fixed = True
 
     def __init__(self, number: int, seed: int = 0, cutoff: float | None = None) -> None:
         if number < 1:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-from symmetrize.batches import layout
 from symmetrize.cloud import centered, points
+from symmetrize.data.layout import layout
 
 
 @pytest.mark.parametrize("name", ["cell", "field"])

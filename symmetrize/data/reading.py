@@ -1,67 +1,26 @@
-"""Reading what the user hands over: checks at the boundary, and the vectors that frames see."""
+"""What the wrapper sees in a batch: inputs that fit, and the points that frames are made from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symmetrize.batches import Layout
 from symmetrize.cloud import Field, Points
+from symmetrize.data.boundary import species_of
+from symmetrize.data.layout import Layout
+from symmetrize.data.periods import periods
+from symmetrize.data.values import check_finite
 from symmetrize.representation import Representation, as_representation
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-# Attributes that are understood where present
+# Positive numbers, one for each point, that its quality for frames is multiplied by
 SCORES = "frame_scores"
-SPECIES = "z"
-
-
-def check_positions(data: Data) -> None:
-    """Refuse positions that no frame can be made from, before anything is computed.
-
-    Raises:
-        TypeError: if the data is not a torch_geometric ``Data``, or has no float positions.
-        ValueError: if positions are of the wrong shape or not finite, or the batch vector does not
-            fit them.
-    """
-    from torch_geometric.data import Data
-
-    if not isinstance(data, Data):
-        raise TypeError(
-            f"the data is a {type(data).__name__} but must be a torch_geometric Data or Batch: "
-            "wrap positions as Data(pos=positions)"
-        )
-    positions = data.get("pos")
-    if not isinstance(positions, Tensor):
-        raise ValueError(
-            f"the data has no positions `pos`, only {sorted(data.keys())}: set data.pos to a "
-            "tensor of shape (points, 3)"
-        )
-    if positions.ndim != 2 or positions.size(-1) != 3:
-        raise ValueError(
-            f"`pos` has shape {tuple(positions.shape)} but must be (points, 3): put the points of "
-            "all structures under each other and say whose they are in `batch`"
-        )
-    if positions.dtype not in (torch.float32, torch.float64):
-        raise TypeError(
-            f"`pos` is {positions.dtype} but must be float32 or float64: convert with .float()"
-        )
-    _check_finite("pos", positions)
-    batch = data.batch
-    if batch is None:
-        return
-    if batch.dtype != torch.long or batch.shape != positions.shape[:1]:
-        raise ValueError(
-            f"`batch` is {batch.dtype} of shape {tuple(batch.shape)} but must be int64 of shape "
-            f"({len(positions)},): the structure of each point"
-        )
-    if len(batch) and int(batch.min()) < 0:
-        raise ValueError(f"`batch` contains {int(batch.min())} but structures are numbered from 0")
 
 
 def check_inputs(data: Data, layout: Layout, inputs: Mapping[str, Representation]) -> None:
@@ -95,7 +54,7 @@ def check_inputs(data: Data, layout: Layout, inputs: Mapping[str, Representation
                 "a floating-point dtype: convert with .to(data.pos.dtype)"
             )
         width = tuple(value.shape[value.ndim - len(representation.value_shape) :])
-        flat = value.shape[-1:] == (representation.dim,)
+        flat = value.shape[-1:] == (representation.dim,) or (representation.dim == 1 == value.ndim)
         if not flat and width != representation.value_shape:
             raise ValueError(
                 f"the input {name!r} has shape {tuple(value.shape)} but is declared as "
@@ -107,67 +66,55 @@ def check_inputs(data: Data, layout: Layout, inputs: Mapping[str, Representation
                 f"neither to points nor to edges nor to the {layout.size} structures: collate "
                 "with torch_geometric's Batch.from_data_list, which keeps track of them"
             )
-        _check_finite(name, value)
+        check_finite(name, value)
 
 
-def _check_finite(name: str, value: Tensor) -> None:
-    bad = ~torch.isfinite(value.detach())
-    if bool(bad.any()):
-        where = torch.nonzero(bad)[0].tolist()
-        raise ValueError(
-            f"`{name}` is {value[tuple(where)].item()} at {where} but must be finite: remove or "
-            "repair that row"
-        )
-
-
-def read_points(data: Data, layout: Layout, inputs: Mapping[str, Representation]) -> Points:
+def read_points(
+    data: Data,
+    layout: Layout,
+    inputs: Mapping[str, Representation],
+    further: Sequence[str] = (),
+) -> Points:
     """The structures of a batch, as frames see them.
 
-    A structure with a ``cell`` is periodic along every lattice vector that is not zero, unless
-    ``pbc`` says otherwise.
+    What is periodic, ``periods`` says. Further positions are points like others, behind them and
+    of species of their own: where the points of ``pos`` leave a choice, they may settle it.
 
     Raises:
         ValueError: if there is not one cell for each structure, or a score is not positive.
     """
-    cell = data.get("cell")
-    pbc = None
-    if cell is not None:
-        if cell.numel() != 9 * layout.size:
-            raise ValueError(
-                f"`cell` has shape {tuple(cell.shape)} but must hold three vectors for each of "
-                f"{layout.size} structures: with several structures in one Data, say in `batch` "
-                "which of them each point belongs to"
-            )
-        cell = cell.reshape(layout.size, 3, 3)
-        pbc = data.get("pbc")
-        length = cell.detach().abs().amax(-1) > 0
-        pbc = length if pbc is None else pbc.reshape(layout.size, 3).bool() & length
+    found = periods(data)
     scores = data.get(SCORES)
     if scores is None:
         log_scores = torch.zeros(len(data.pos), dtype=torch.float64, device=data.pos.device)
     else:
-        _check_finite(SCORES, scores)
+        check_finite(SCORES, scores)
         if scores.shape != layout.batch.shape or bool((scores <= 0).any()):
             raise ValueError(
                 f"`{SCORES}` must hold one positive number for each of {len(layout.batch)} points"
                 f" but has shape {tuple(scores.shape)} and minimum {scores.min().item()}"
             )
         log_scores = scores.double().log()
-    species = data.get(SPECIES)
-    if species is not None and (species.dtype != torch.long or species.shape != layout.batch.shape):
-        species = None
-    directions = directions_of(data, layout, inputs)
+    others = {n: spec for n, spec in inputs.items() if n not in further}
+    directions = directions_of(data, layout, others)
+    positions, batch, species = data.pos, layout.batch, species_of(data)
+    for kind, name in enumerate(further, start=1):
+        positions = torch.cat([positions, data[name].to(positions.dtype)])
+        batch = torch.cat([batch, layout.rows[name].owner])
+        log_scores = torch.cat([log_scores, log_scores.new_zeros(len(data[name]))])
+        if species is not None:
+            species = torch.cat([species, species.new_full((len(data[name]),), -kind)])
     return Points(
-        positions=data.pos,
-        batch=layout.batch,
+        positions=positions,
+        batch=batch,
         size=layout.size,
         log_scores=log_scores,
         species=species,
-        cell=cell,
-        pbc=pbc,
+        cell=None if found is None else found.cell,
+        pbc=None if found is None else found.pbc,
         directions=directions[0],
         directions_index=directions[1],
-        tensors=tensors_of(data, layout, inputs),
+        tensors=tensors_of(data, layout, others),
     )
 
 

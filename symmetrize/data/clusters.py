@@ -1,0 +1,226 @@
+"""Environments as structures of their own, for a network that looks at one center at a time.
+
+Scope "center" needs no other machinery than scope "structure": its batch of structures is the batch
+of all environments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from symmetrize.data.attributes import leaves, rebuilt
+from symmetrize.data.copies import Source
+from symmetrize.data.layout import OF_STRUCTURES, Kind, Layout, Rows, new_batch, plain
+from symmetrize.data.numbering import Numbers, columns
+from symmetrize.environments import Environments
+from symmetrize.representation import Representation
+from symmetrize.segments import counts, join, offsets, places
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+def clusters(
+    data: Data, layout: Layout, found: Environments, inputs: Mapping[str, Representation]
+) -> Source:
+    """Every environment as a structure of its own, with positions from the center.
+
+    Points carry ``is_center`` and ``envelope`` beside the attributes they had; edges, and other
+    tuples of points or edges, are those that lie in the environment as a whole. The cell is left
+    out: images are points like others.
+
+    Raises:
+        ValueError: if a periodic structure comes with edges, or something counts points that an
+            environment may not have.
+    """
+    owner, number = found.owner, len(layout.batch)
+    periodic = bool((found.shift != 0).any())
+    taken = _Taken(layout, found)
+    batch = new_batch(data, number, owner)
+    rows: dict[str, Rows] = {}
+    for name, whole in data.to_dict().items():
+        # an environment is a finite cluster: images of its points are points of their own
+        if name in batch or name in OF_STRUCTURES:
+            continue
+        if name in layout.followed:
+            continue
+        made = {}
+        for path, _, value in leaves(whole, name):
+            known = layout.rows.get(path)
+            if known is None:
+                made[path] = value
+                continue
+            _refuse(path, value, known, periodic)
+            made[path], rows[path] = taken.of(path, value, known)
+        batch[name] = rebuilt(whole, name, made)
+    followed = {name: of for name, of in layout.followed.items() if of in rows}
+    for name, of in followed.items():
+        whose = rows[of].owner
+        whole = name.endswith("_batch")
+        batch[name] = whose if whole else offsets(counts(whose, number))
+    batch.pos = found.vectors.to(data.pos.dtype)
+    batch.is_center = found.is_center
+    batch.envelope = found.envelope.to(data.pos.dtype)
+    for name in ("pos", "is_center", "envelope"):
+        rows[name] = Rows("point", owner)
+    # points that are about to leave are far out, points that merge with the center far in
+    leaving = found.envelope < 1
+    return Source(batch, Layout(number, owner, rows, followed), found.vectors, inputs, leaving)
+
+
+def _refuse(path: str, value: Any, rows: Rows, periodic: bool) -> None:
+    """What has no meaning for the environments of centers."""
+    numbers = rows.numbers
+    if periodic and numbers is not None and numbers.of is not None:
+        raise ValueError(
+            f'scope "center" cannot tell which image of a point {path!r} of a periodic structure '
+            "means: leave it out and let the network connect the points of each environment by "
+            'their positions, or use scope="structure"'
+        )
+    between = isinstance(value, Tensor) and value.layout != torch.strided
+    if between or (numbers is not None and numbers.step.numel() > len(numbers.step)):
+        raise ValueError(
+            f'scope "center" cannot say which part of {path!r} belongs to an environment: leave it '
+            'out, write it as `edge_index` with attributes of edges, or use scope="structure"'
+        )
+
+
+class _Taken:
+    """Which rows each environment takes; each kind of rows once.
+
+    Args:
+        layout: of the structures.
+        found: the environments.
+    """
+
+    def __init__(self, layout: Layout, found: Environments) -> None:
+        self.layout, self.number = layout, len(layout.batch)
+        self.taken: dict[Kind, tuple[Tensor, Tensor]] = {"point": (found.owner, found.source)}
+        # of tuples: their entries, as rows of the environments
+        self.ends: dict[Kind, Int[Tensor, "rows entries"]] = {}
+
+    def of(self, path: str, value: Any, rows: Rows) -> tuple[Any, Rows]:
+        """The rows of a value, environment after environment, and whose they are.
+
+        Raises:
+            ValueError: if it counts a point or an edge that an environment does not have.
+        """
+        owner, chosen = self._rows(rows)
+        numbers, moved = rows.numbers, replace(rows, owner=owner)
+        if numbers is not None and numbers.of is not None:
+            if rows.kind in self.ends:
+                entries = self.ends[rows.kind]
+            else:
+                entries = self._looked_up(path, numbers, owner, chosen)
+            entries = entries.reshape(len(entries), *numbers.local.shape[1:])
+            counted = self.taken[numbers.of][0]
+            local = places(counted, self.number)[entries.clamp(min=0)]
+            local = torch.where(entries < 0, entries, local)
+            step = counts(counted, self.number).reshape(-1, *(1,) * (local.ndim - 1))
+            return _laid_out(entries, value, rows), replace(
+                moved, numbers=Numbers(local, step, numbers.of)
+            )
+        if numbers is not None:
+            local, step = numbers.local[chosen], numbers.step[self.layout.batch]
+            base = (step.cumsum(0) - step)[owner]
+            entries = torch.where(local < 0, local, local + base)
+            return _laid_out(entries, value, rows), replace(
+                moved, numbers=Numbers(local, step, None)
+            )
+        if rows.dim is None:  # one value of a single structure
+            several = replace(moved, dim=0)
+            if isinstance(value, Tensor):
+                return value.expand(self.number, *value.shape), several
+            if isinstance(value, int | float):
+                return torch.tensor(value, device=owner.device).expand(self.number), several
+            return [value] * self.number, several
+        if isinstance(value, Tensor):
+            return plain(value).index_select(rows.dim, chosen), moved
+        if isinstance(value, np.ndarray):
+            return value.take(chosen.cpu().numpy(), rows.dim), moved
+        return [value[item] for item in chosen.tolist()], moved
+
+    def _rows(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """The environment and the row of everything of a kind that an environment takes."""
+        # rows that belong to structures as a whole come in several numbers
+        key = rows.kind if rows.kind != "structure" else f"structure {id(rows.owner)}"
+        if key not in self.taken:
+            lead = self.layout.rows.get("edge_index" if rows.kind == "edge" else rows.kind)
+            numbers = None if lead is None else lead.numbers
+            if lead is None or numbers is None or numbers.of is None:
+                self.taken[key] = join(self.layout.batch, rows.owner, self.layout.size)
+            else:
+                self.taken[key], self.ends[key] = self._inside(numbers, lead.owner)
+        return self.taken[key]
+
+    def _inside(
+        self, numbers: Numbers, owner: Int[Tensor, "tuples"]
+    ) -> tuple[tuple[Tensor, Tensor], Int[Tensor, "rows entries"]]:
+        """Tuples all of whose entries are in one environment: which, and what its entries are."""
+        members, source = self._members(numbers)
+        entries = self._whole(numbers, columns(numbers.local), owner)
+        # of each tuple one entry is found in all environments, the others where that one is
+        lead = entries.amax(1) if len(entries) else owner
+        member, row = join(source, lead.clamp(min=0), self._number(numbers))
+        ends = self._ends(numbers, entries[row], members[member])
+        inside = (ends >= 0) | (entries[row] < 0)
+        kept = torch.nonzero(inside.all(1) & (lead[row] >= 0))[:, 0]
+        return (members[member[kept]], row[kept]), ends[kept]
+
+    def _looked_up(
+        self, path: str, numbers: Numbers, owner: Tensor, chosen: Tensor
+    ) -> Int[Tensor, "rows entries"]:
+        """Entries of a table; what an environment does not have is padding, where there is any."""
+        local = columns(numbers.local[chosen])
+        entries = self._whole(numbers, local, self.layout.batch[owner])
+        ends = self._ends(numbers, entries, owner)
+        if not bool((numbers.local < 0).any()) and bool((ends < 0).any()):
+            raise ValueError(
+                f"{path!r} counts a {numbers.of} that is not in every environment where it is "
+                'counted: pad with -1 for what is not there, leave it out, or use scope="structure"'
+            )
+        return ends
+
+    def _members(self, numbers: Numbers) -> tuple[Tensor, Tensor]:
+        """The environment and the row of all points, or edges, that environments take."""
+        assert numbers.of is not None, "asked only of what counts points or edges"
+        return self._rows(Rows(numbers.of, self._owner(numbers)))
+
+    def _owner(self, numbers: Numbers) -> Tensor:
+        of_points = numbers.of == "point"
+        return self.layout.batch if of_points else self.layout.rows["edge_index"].owner
+
+    def _number(self, numbers: Numbers) -> int:
+        return len(self._owner(numbers))
+
+    def _whole(self, numbers: Numbers, local: Tensor, owner: Tensor) -> Tensor:
+        """Entries as rows of all structures, from places in the structure of each."""
+        order = torch.argsort(self._owner(numbers), stable=True)
+        start = offsets(counts(self._owner(numbers), self.layout.size))[owner, None]
+        there = (start + local).clamp(0, max(len(order) - 1, 0))
+        return torch.where(local < 0, local, order[there] if len(order) else local)
+
+    def _ends(self, numbers: Numbers, entries: Tensor, owner: Tensor) -> Tensor:
+        """Entries as rows of environments; -1 for what an environment does not have."""
+        members, source = self._members(numbers)
+        if len(members) == 0:
+            return torch.full_like(entries, -1)
+        keys = members * self._number(numbers) + source
+        order = torch.argsort(keys)
+        wanted = owner[:, None] * self._number(numbers) + entries
+        found = order[torch.searchsorted(keys[order], wanted).clamp(max=len(keys) - 1)]
+        return torch.where((entries >= 0) & (keys[found] == wanted), found, -1)
+
+
+def _laid_out(entries: Int[Tensor, "rows *shape"], value: Any, rows: Rows) -> Tensor:
+    """Entries, rows first, in the order of dimensions of the value they replace."""
+    if rows.dim is None:
+        return entries
+    return entries.movedim(0, rows.dim).to(value.dtype)
