@@ -209,6 +209,8 @@ SETTINGS = {
     "training": {"training": "sampled"},
     "augmentation": {"training": "random", "chunk_size": 1},
     "inputs": {"inputs": {"spin": "1e"}},
+    "an input that does not turn": {"inputs": {"spin": None}},
+    "further positions": {"positions": ["probe"]},
     "one tensor": {"outputs": "0e"},
     "one tensor of points": {"outputs": per_point("1x0e+1x1o")},
     "a name that is a field": {"outputs": {"turns": "0e", "per_point": per_point("i")}},
@@ -231,7 +233,9 @@ def test_a_symmetrizer_keeps_its_settings(tmp_path, name):
         *(model.train_with, model.chunk_size),
         False,
     )
-    here, there = model.eval()(cloud()), back(cloud())
+    data = cloud()
+    data.probe = data.pos + 1.0
+    here, there = model.eval()(data), back(data)
     for one, other in zip(values(there), values(here), strict=True):
         assert torch.equal(one, other)
 
