@@ -47,10 +47,14 @@ def configured(network: Network) -> Network:
     """
     make = network.__init__
     signature = inspect.signature(make)
+    # the first argument after the network itself, and without a default
+    needs_outputs = [
+        name for name, one in signature.parameters.items() if one.default is one.empty
+    ][1:2] == ["outputs"]
 
     @functools.wraps(make)
     def remembering(self: nn.Module, *given: Any, **named: Any) -> None:
-        if len(given) == 0 and "outputs" not in named:
+        if needs_outputs and len(given) == 0 and "outputs" not in named:
             raise TypeError(
                 f"`outputs` is missing: {type(self).__name__} must know what it returns, and how "
                 f"that turns, as in {type(self).__name__}({{'energy': '0e', 'dipole': '1o'}})"

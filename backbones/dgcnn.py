@@ -23,7 +23,7 @@ from backbones.checkpoint import configured
 from backbones.classic import Readout, classifier_contract, layers, scaled
 from backbones.edges import Edges
 from backbones.graphs import knn_graph
-from backbones.inputs import PointInputs, check_sizes
+from backbones.inputs import PointInputs, check_counts, check_sizes
 from backbones.local import LocalNetwork
 from backbones.structures import (
     centered,
@@ -140,7 +140,8 @@ class ClassicDGCNN(nn.Module):
         features: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
-        check_sizes(width=width, neighbors=neighbors)
+        check_sizes(width=width)
+        check_counts(neighbors=neighbors)
         self.contract = classifier_contract(outputs, features, smoothness=None)
         self.inputs = PointInputs(self.contract, species)
         self.neighbors = neighbors

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -84,12 +85,43 @@ def check_features(features: Any) -> None:
     )
 
 
-def check_sizes(**sizes: int | float) -> None:
+def check_sizes(**sizes: Any) -> None:
     """Refuse sizes that make no network, by the name of the argument.
 
     Raises:
-        ValueError: if one is not a positive, finite number.
+        TypeError: if one is no number.
+        ValueError: if one is not positive and finite.
     """
     for name, size in sizes.items():
-        if not 0 < size < math.inf:
+        if isinstance(size, bool) or not isinstance(size, Real):
+            raise TypeError(f"`{name}` is {size!r} but must be a positive number")
+        if not 0 < float(size) < math.inf:
             raise ValueError(f"`{name}` is {size} but must be a positive number")
+
+
+def check_counts(**counts: Any) -> None:
+    """Refuse numbers of things that are no whole number from 1 on, by the name of the argument.
+
+    Raises:
+        TypeError: if one is no integer.
+        ValueError: if one is less than 1.
+    """
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, Integral):
+            raise TypeError(f"`{name}` is {count!r} but must be an integer, 1 or more")
+        if count < 1:
+            raise ValueError(f"`{name}` is {count} but must be a positive number")
+
+
+def check_lengths(**lengths: Any) -> None:
+    """Refuse what is no sequence of numbers, by the name of the argument.
+
+    Raises:
+        TypeError: for a single number, a string, and what holds others than numbers.
+    """
+    for name, given in lengths.items():
+        several = given.tolist() if hasattr(given, "tolist") else given
+        if isinstance(several, str) or not isinstance(several, Sequence):
+            raise TypeError(f"`{name}` is {several!r} but must be a sequence of numbers")
+        if not all(isinstance(one, Real) for one in several):
+            raise TypeError(f"`{name}` is {several!r} but must hold numbers")

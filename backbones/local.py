@@ -16,7 +16,7 @@ from torch_geometric.data import Data
 
 from backbones.edges import edges_of, with_edges
 from backbones.heads import Heads
-from backbones.inputs import PointInputs, check_features, check_sizes
+from backbones.inputs import PointInputs, check_counts, check_features, check_sizes
 from backbones.structures import structures_of
 from symmetrize import Contract, Outputs
 
@@ -53,7 +53,8 @@ class LocalNetwork(nn.Module):
         length: int | float = 1.0,
     ) -> None:
         super().__init__()
-        check_sizes(width=width, length=length)
+        check_counts(width=width, rounds=rounds)
+        check_sizes(cutoff=cutoff, length=length)
         check_features(features)
         self.contract = Contract(
             outputs,

@@ -22,7 +22,7 @@ from backbones.checkpoint import configured
 from backbones.classic import Readout, classifier_contract, layers, scaled
 from backbones.edges import Edges
 from backbones.graphs import fps, radius
-from backbones.inputs import PointInputs, check_sizes
+from backbones.inputs import PointInputs, check_lengths, check_sizes
 from backbones.local import LocalNetwork
 from backbones.structures import centered, max_over, structures_of, sum_over
 from symmetrize import Outputs
@@ -70,6 +70,7 @@ class PointNetPlusPlus(LocalNetwork):
         features: Mapping[str, str] | None = None,
         length: int | float = 1.0,
     ) -> None:
+        check_lengths(scales=scales)
         if not (scales and all(0 < scale <= 1 for scale in scales)):
             raise ValueError(
                 f"`scales` is {tuple(scales)} but must hold radii in units of the cutoff, in "
@@ -151,6 +152,7 @@ class ClassicPointNetPlusPlus(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(width=width)
+        check_lengths(radii=radii)
         if len(radii) != len(RADII) or min(radii) <= 0:
             raise ValueError(
                 f"`radii` is {tuple(radii)} but must hold two positive lengths, one a grouping"

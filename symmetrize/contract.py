@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Literal, TypeAlias
 
 from symmetrize.arguments import representations_of
@@ -82,19 +83,21 @@ class Contract:
                 f"`group` is {group!r} but must be 'O(3)', 'SO(3)', or None for no claim"
             )
         if smoothness is not None and (
-            not smoothness >= 0 or (smoothness < math.inf and smoothness % 1 != 0)
+            not isinstance(smoothness, Real)
+            or not smoothness >= 0
+            or (smoothness < math.inf and smoothness % 1 != 0)
         ):
             raise ValueError(
-                f"`smoothness` is {smoothness} but must be a number of continuous derivatives: 0, "
-                "1, 2, ... or math.inf; None claims nothing"
+                f"`smoothness` is {smoothness!r} but must be a number of continuous derivatives: "
+                "0, 1, 2, ... or math.inf; None claims nothing"
             )
-        if cutoff is not None and not 0 < cutoff < math.inf:
+        if cutoff is not None and not (isinstance(cutoff, Real) and 0 < cutoff < math.inf):
             raise ValueError(
-                f"`cutoff` is {cutoff} but must be a positive length; None if every point sees "
+                f"`cutoff` is {cutoff!r} but must be a positive length; None if every point sees "
                 "all others"
             )
-        if rounds < 1:
-            raise ValueError(f"`rounds` is {rounds} but must be at least 1")
+        if not isinstance(rounds, Integral) or rounds < 1:
+            raise ValueError(f"`rounds` is {rounds!r} but must be an integer, at least 1")
         claims = {
             "outputs": Declaration.of(outputs),
             "inputs": representations_of({} if inputs is None else inputs),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -53,7 +53,7 @@ def rebuilt(like: Any, values: Mapping[str, Any], names: Collection[str] = (), a
     """Values by path in the containers that ``like`` has.
 
     What has no value is left out of mappings, and None in tuples, lists and objects, which have a
-    place for it.
+    place for it. A mapping that cannot be made anew becomes a dict.
 
     >>> rebuilt({"head": {"energy": 1.0}, "more": (2.0, 3.0)}, {"head.energy": 5.0, "more.1": 6.0})
     {'head': {'energy': 5.0}, 'more': (None, 6.0)}
@@ -65,24 +65,31 @@ def rebuilt(like: Any, values: Mapping[str, Any], names: Collection[str] = (), a
     if held is None or not any(path.startswith(start) for path in values):
         return None
     made = {name: rebuilt(each, values, names, start + name) for name, each in held.items()}
-    if dataclasses.is_dataclass(like):
-        if isinstance(like, Mapping):  # knows its items by its fields, and from its own making only
-            return type(like)(**made)
+    if dataclasses.is_dataclass(like) and not isinstance(like, Mapping):
         like = copy.copy(like)
         for name, each in made.items():
             object.__setattr__(like, name, each)  # a frozen one, too
         return like
     if isinstance(like, Mapping):
         kept = {key: made[str(key)] for key in like if made[str(key)] is not None}
-        if type(like) is dict or not isinstance(like, MutableMapping):
-            return kept
-        filled: MutableMapping[Any, Any] = copy.copy(like)
+        return kept if type(like) is dict else _as_mapping(like, kept)
+    if hasattr(like, "_fields"):
+        return type(like)._make(made.values())
+    return list(made.values()) if isinstance(like, list) else tuple(made.values())
+
+
+def _as_mapping(like: Mapping[Any, Any], kept: dict[Any, Any]) -> Mapping[Any, Any]:
+    """A mapping of the same kind as another; a dict where that kind cannot be made or changed."""
+    try:
+        if dataclasses.is_dataclass(like):  # knows its fields from its own making only
+            return type(like)(**kept)
+        filled: Any = copy.copy(like)
         filled.clear()
         filled.update(kept)
         return filled
-    if hasattr(like, "_fields"):
-        return type(like)(*made.values())
-    return list(made.values()) if isinstance(like, list) else tuple(made.values())
+    except (TypeError, ValueError, AttributeError, RuntimeError):
+        # a view, or one that ties its items to each other, as tensordict does by their rows
+        return kept
 
 
 def described(value: Any, inside: bool = False) -> str:

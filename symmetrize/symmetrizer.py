@@ -216,12 +216,8 @@ class Symmetrizer(nn.Module):
 
     def extra_repr(self) -> str:
         """What is declared, where the module is printed."""
-        outputs = {
-            name: f"per_point({output.representation})"
-            if output.per_point
-            else str(output.representation)
-            for name, output in self.declaration.items()
-        }
+        declared = [*self.declaration.items(), *((n, None) for n in self.declaration.left_out)]
+        outputs = "{" + ", ".join(f"{name!r}: {output}" for name, output in declared) + "}"
         inputs = {n: str(spec) for n, spec in self.inputs.items() if n not in ("pos", "cell")}
         unusual: dict[str, tuple[Any, Any]] = {
             "inputs": (inputs, {}),

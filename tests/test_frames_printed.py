@@ -103,7 +103,7 @@ def test_a_symmetrizer_prints_its_frames_and_what_is_unusual():
 
     usual = Symmetrizer(net, per_point("1o"), frames=HierarchicalFrames(5.0))
     printed = (
-        "outputs={'output': 'per_point(1o)'}, group='O(3)', scope='structure', "
+        "outputs={'output': per_point('1o')}, group='O(3)', scope='structure', "
         "frames=HierarchicalFrames(cutoff=5.0)"
     )
     assert usual.extra_repr() == printed

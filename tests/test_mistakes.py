@@ -15,7 +15,14 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import SchNet
 
 import backbones
-from backbones import PointNet
+from backbones import (
+    DGCNN,
+    PET,
+    ClassicDGCNN,
+    ClassicPointNetPlusPlus,
+    PointNet,
+    PointNetPlusPlus,
+)
 from backbones.adapters import Call, Dense, connect
 from backbones.checkpoint import load, save
 from equivariance_tests.calls import as_network
@@ -481,6 +488,62 @@ def test_declarations_survive_json():
     ):
         declared = Declaration.of(outputs)
         assert Declaration.of(outputs_from_plain(outputs_to_plain(outputs))) == declared
+
+
+SIZES: dict[str, tuple[Callable[[], Any], str]] = {
+    "a length in words": (
+        lambda: PET("0e", [1], cutoff="5"),
+        "`cutoff` is '5' but must be a length",
+    ),
+    "no length": (
+        lambda: DGCNN("0e", cutoff=None),
+        "`cutoff` is None but must be a positive number",
+    ),
+    "a width in words": (
+        lambda: PointNet("0e", width="8"),
+        "`width` is '8' but must be an integer",
+    ),
+    "half a feature": (lambda: PointNet("0e", width=8.5), "`width` is 8.5 but must be an integer"),
+    "half a round": (lambda: DGCNN("0e", rounds=1.5), "`rounds` is 1.5 but must be an integer"),
+    "no heads": (lambda: PET("0e", [1], heads=0), "`heads` is 0 but must be a positive number"),
+    "half a neighbor": (
+        lambda: ClassicDGCNN("3x0e", neighbors=2.5),
+        "`neighbors` is 2.5 but must be an integer",
+    ),
+    "one radius": (
+        lambda: ClassicPointNetPlusPlus("3x0e", radii=0.2),
+        "`radii` is 0.2 but must be a sequence of numbers",
+    ),
+    "one scale": (lambda: PointNetPlusPlus("0e", scales=0.5), "`scales` is 0.5 but must be a sequ"),
+    "scales in words": (lambda: PointNetPlusPlus("0e", scales=["1"]), "must hold numbers"),
+    "a cutoff of a contract": (lambda: Contract("0e", cutoff="5"), "`cutoff` is '5' but must be"),
+    "rounds of a contract": (lambda: Contract("0e", rounds=None), "`rounds` is None but must be"),
+    "smooth in words": (lambda: Contract("0e", smoothness="inf"), "`smoothness` is 'inf' but must"),
+    "a preset for a cutoff": (
+        lambda: HierarchicalFrames("lean"),
+        "`cutoff` is 'lean'.*preset='lean'",
+    ),
+    "scores in a list": (
+        lambda: HierarchicalFrames(species_scores=[1, 2]),
+        r"`species_scores` is \[1, 2\] but must map",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), SIZES.values(), ids=SIZES)
+def test_sizes_that_are_none_are_named(make, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()
+
+
+def test_sizes_may_be_numbers_of_numpy():
+    import numpy as np
+
+    assert PointNet("0e", width=np.int64(8), length=np.float32(2.0))(FOUR).shape == (4, 1)
+    assert PointNetPlusPlus("0e", width=8, scales=np.array([0.5, 1.0]).tolist())(FOUR).shape == (
+        4,
+        1,
+    )
 
 
 # --- dtypes and devices

@@ -113,6 +113,22 @@ class ModelOutput(OrderedDict):
         raise TypeError("not to be changed")
 
 
+class Tied(OrderedDict):
+    """A mapping that knows how many rows its items must have, as of tensordict."""
+
+    def __init__(self, **items: Tensor) -> None:
+        super().__init__(items)
+        self.rows = len(items["a"])
+
+    def __copy__(self) -> "Tied":
+        return Tied(**self)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        for each in dict(*args, **kwargs).values():
+            if len(each) != self.rows:
+                raise RuntimeError(f"{len(each)} rows instead of {self.rows}")
+
+
 FORMS: dict[str, tuple[Callable[[Tensor, Tensor], Any], Any, Callable[[Any], Any]]] = {
     # how a network packs energies and forces, the declaration, how energies and forces are read
     "dict": (lambda e, f: {"energy": e, "forces": f}, BOTH, lambda r: (r["energy"], r["forces"])),
@@ -221,6 +237,9 @@ def test_what_is_left_out_is_absent_or_none():
     assert Symmetrizer(lambda d: Named(energy(d), 1), ("0e", None, None))(CLOUD)[1:] == (None, None)
     view = Symmetrizer(lambda d: MappingProxyType({"a": energy(d)}), {"a": "0e"})(CLOUD)
     assert type(view) is dict
+    tied = Symmetrizer(lambda d: Tied(a=energy(d)), {"a": "0e"})(CLOUD)
+    assert type(tied) is dict
+    torch.testing.assert_close(tied["a"], energy(CLOUD))
     assert model.contract.outputs.left_out == {"1"}
 
 

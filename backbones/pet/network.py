@@ -13,6 +13,7 @@ clouds", arXiv 2305.19302, section 6 and appendix.
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, get_args
 
 import torch
@@ -24,6 +25,7 @@ from backbones.baseline import Baseline
 from backbones.checkpoint import configured
 from backbones.edges import with_edges
 from backbones.heads import key_of, shaped
+from backbones.inputs import check_counts
 from backbones.pet.buckets import Buckets, buckets
 from backbones.pet.edges import Switch, edges_of, length_of, switched
 from backbones.pet.layers import Activation, Layer, Norm, Order
@@ -100,6 +102,21 @@ class PET(nn.Module):
                 raise ValueError(
                     f"`{name}` is {value!r} but must be one of {', '.join(map(repr, choices))}"
                 )
+        check_counts(
+            width=width,
+            heads=heads,
+            rounds=rounds,
+            layers=layers,
+            **{} if center_width is None else {"center_width": center_width},
+            **{} if hidden is None else {"hidden": hidden},
+        )
+        for name, length in (
+            ("cutoff", cutoff),
+            ("cutoff_width", cutoff_width),
+            ("softening", softening),
+        ):
+            if isinstance(length, bool) or not isinstance(length, Real):
+                raise TypeError(f"`{name}` is {length!r} but must be a length, a number")
         if not 0 < cutoff < math.inf:
             raise ValueError(f"`cutoff` is {cutoff} but must be a positive length")
         if not 0 < cutoff_width <= cutoff:

@@ -21,7 +21,7 @@ from torch_geometric.data import Data
 
 from backbones.checkpoint import configured
 from backbones.heads import Heads
-from backbones.inputs import PointInputs, check_features, check_sizes
+from backbones.inputs import PointInputs, check_counts, check_features, check_sizes
 from backbones.structures import centered, number_over, structures_of, sum_over
 from symmetrize import Contract, Outputs
 
@@ -60,7 +60,8 @@ class PointNet(nn.Module):
         features: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
-        check_sizes(width=width, rounds=rounds, length=length)
+        check_counts(width=width, rounds=rounds)
+        check_sizes(length=length)
         check_features(features)
         self.contract = Contract(outputs, inputs=features, group=None, envelope=True)
         self.length = length

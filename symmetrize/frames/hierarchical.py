@@ -18,6 +18,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -164,15 +165,25 @@ class HierarchicalFrames(Frames):
         selection: Preset | None = None,
     ) -> None:
         for name, value in (("cutoff", cutoff), ("length_scale", length_scale)):
-            if value is not None and not (0 < value < math.inf):
+            if value is not None and not (isinstance(value, Real) and 0 < value < math.inf):
+                named = (
+                    f"; a preset goes by its name, preset={value!r}"
+                    if str(value) in PRESETS
+                    else ""
+                )
                 raise ValueError(
-                    f"`{name}` is {value} but must be a positive length in the unit of the "
-                    "positions, or None"
+                    f"`{name}` is {value!r} but must be a positive length in the unit of the "
+                    f"positions, or None{named}"
                 )
         if preset not in PRESETS:
             raise ValueError(f"`preset` is {preset!r} but must be one of {sorted(PRESETS)}")
         if max_frames < 1:
             raise ValueError(f"`max_frames` is {max_frames} but must be at least 1")
+        if species_scores is not None and not isinstance(species_scores, Mapping):
+            raise TypeError(
+                f"`species_scores` is {species_scores!r} but must map species to scores, as in "
+                "{1: 0.01}"
+            )
         for species, score in (species_scores or {}).items():
             if not (0 < score < math.inf):
                 raise ValueError(
