@@ -18,6 +18,8 @@ from torch_geometric.data import Data
 
 # Columns of the table of neighbors
 COLUMNS = 13
+# Structures of more points carry no pairs of edges, of which there would be thousands
+FEW = 8
 
 
 class Carrying(Data):
@@ -45,10 +47,11 @@ def _edges(data: Data) -> None:
 
 
 def _pairs_of_edges(data: Data) -> None:
-    """Edges that leave the same point, with an attribute each; edges too."""
+    """Edges that leave the same point, with an attribute each; edges too. Of a few points only."""
     _edges(data)
     source, target = data.edge_index
     both = (source[:, None] == source) & (target[:, None] != target)
+    both &= torch.tensor(len(data.pos) <= FEW)
     data.line_graph = both.nonzero().T.contiguous()
     first, second = data.line_graph
     data.line_attr = data.edge_attr[first] * data.edge_attr[second].sqrt()
