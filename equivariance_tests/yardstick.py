@@ -83,28 +83,57 @@ def measured(subject: Subject) -> Yardstick:
     scales, vacuous = {}, []
     for name, values in answers.values.items():
         kept = values[finite[answers.owner[name]]]
-        representation = subject.contract.outputs[name].representation
-        scale = torch.full((values.size(1),), torch.inf, dtype=torch.float64)
-        if len(kept):
-            squares = (kept - kept.mean(0)).square().mean(0)
-            size = float(kept.abs().max())
-            for label, columns in _irreps(representation):
-                whole = float(squares[columns].mean().sqrt())
-                if not whole > VACUOUS[subject.dtype] * size:
-                    vacuous.append(f"{name} {label}")
-                    continue
-                for block in representation.blocks:
-                    if columns.start <= block.columns.start < columns.stop:
-                        part = float(squares[block.columns].mean().sqrt())
-                        scale[block.columns] = max(part, FAINT * whole)
-        scales[name] = scale
+        scales[name], same = _spread(subject, name, kept)
+        if same and subject.contract.periodic:
+            # a stress is zero in space: it differs between crystals alone
+            scales[name], same = _spread(subject, name, _in_crystals(subject, name))
+        vacuous += [f"{name} {label}" for label in same]
     return Yardstick(scales, tuple(vacuous), undefined)
+
+
+def _spread(
+    subject: Subject, name: str, kept: Float[Tensor, "rows dim"]
+) -> tuple[Float[Tensor, "dim"], list[str]]:
+    """The spread of each column of an output, and what parts of it are the same in all rows."""
+    representation = subject.contract.outputs[name].representation
+    scale = torch.full((kept.size(1),), torch.inf, dtype=torch.float64)
+    if not len(kept):
+        return scale, []
+    squares = (kept - kept.mean(0)).square().mean(0)
+    size, vacuous = float(kept.abs().max()), []
+    for label, columns in _irreps(representation):
+        whole = float(squares[columns].mean().sqrt())
+        if not whole > VACUOUS[subject.dtype] * size:
+            vacuous.append(label)
+            continue
+        for block in representation.blocks:
+            if columns.start <= block.columns.start < columns.stop:
+                part = float(squares[block.columns].mean().sqrt())
+                scale[block.columns] = max(part, FAINT * whole)
+    return scale, vacuous
+
+
+def _in_crystals(subject: Subject, name: str) -> Float[Tensor, "rows dim"]:
+    """The finite answers to crystals that differ as the unrelated clouds do."""
+    clouds = unrelated_crystals(subject.contract)
+    kept = [c for c, good in zip(clouds, subject.answered(clouds), strict=True) if good]
+    species = subject.setting.species
+    crystals = [_of_species(one, species) for one in subject.structures(kept)]
+    if not crystals:
+        return torch.zeros(0, subject.contract.outputs[name].representation.dim).double()
+    answers = subject(crystals)
+    return answers.values[name][answers.finite()[answers.owner[name]]]
 
 
 def unrelated(contract: Contract) -> list[Cloud]:
     """Clouds of one size, whose inputs differ too: outputs may be zero where inputs are."""
     inputs = bool(contract.inputs)
     return [Cloud("generic", POINTS, seed, decorated=inputs) for seed in range(UNRELATED)]
+
+
+def unrelated_crystals(contract: Contract) -> list[Cloud]:
+    """Crystals that differ as the unrelated clouds do, of a contract that understands cells."""
+    return [replace(one, stratum="crystal") for one in unrelated(contract) if contract.periodic]
 
 
 def _of_species(structure: Structure, species: Sequence[int]) -> Structure:

@@ -15,6 +15,7 @@ from torch_geometric.data import Batch
 from backbones import DGCNN, PET, PointNet, PointNetPlusPlus, PointTransformer
 from equivariance_tests.mutants.averaged import LENGTH, DeepSet
 from equivariance_tests.mutants.breaks import HardCutoff, Rectified
+from equivariance_tests.mutants.forces import Potential
 from equivariance_tests.mutants.memory import SKIN, StaleNeighbors
 from equivariance_tests.mutants.pairs import CONTRACT, CUTOFF, PairNetwork, Pairs
 from equivariance_tests.subject import Subject
@@ -271,6 +272,7 @@ HEALTHY: dict[str, Healthy] = {
         Contract(OUTPUTS, inputs={"field": "1o", "moment": "1e"}, cutoff=CUTOFF),
         {"of_structures": ["field"]},
     ),
+    "energy, forces and stress": Healthy(Potential),
     "species": Healthy(Colored, CONTRACT, {"species": SPECIES}),
     "Cartesian tensors": Healthy(
         Tensors, Contract({"quadrupole": "ij=ji", "twist": per_point("ij=-ji")}, cutoff=CUTOFF)

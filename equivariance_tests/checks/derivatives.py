@@ -46,6 +46,7 @@ class Measured:
         said: what is wrong if the error is larger.
         skipped: why nothing can be said, if so.
         details: further numbers by name.
+        kind: of failure, if not the one of the law.
     """
 
     error: float = 0.0
@@ -53,6 +54,7 @@ class Measured:
     said: str = ""
     skipped: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    kind: type[Failure] | None = None
 
     @property
     def excess(self) -> float:
@@ -105,7 +107,8 @@ class DerivativeLaw(Check):
             failure = None
             if not one.skipped and not one.error <= one.bound:
                 code, details = structure.code(), dict(one.details)
-                failure = self.failure(one.said, cloud, code, one.error, one.bound, details)
+                kind = one.kind or self.failure
+                failure = kind(one.said, cloud, code, one.error, one.bound, details)
             found[cloud] = Outcome(cloud, one.error, one.bound, failure, one.skipped)
         return [found.get(c, Outcome(c, skipped=reasons[c])) for c in clouds]
 

@@ -10,6 +10,7 @@ They show that checks work, and what their failures look like:
 from equivariance_tests.mutants import (
     averages,
     breaks,
+    forces,
     frames,
     memory,
     numbers,
@@ -28,6 +29,7 @@ MUTANTS: dict[str, Mutant] = {
     **breaks.MUTANTS,
     **memory.MUTANTS,
     **numbers.MUTANTS,
+    **forces.MUTANTS,
 }
 
 __all__ = ["MUTANTS", "DeepSet", "DirectedPairs", "Mutant", "PairNetwork"]
