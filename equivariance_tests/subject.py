@@ -104,6 +104,7 @@ class Subject:
     Attributes:
         batched: whether structures share a batch; turned off for models that mix them up.
         alone: whether what a model answers in a batch only is not answered; see ``ask_alone``.
+        weighed_outputs: those that derivatives are asked of; all if empty.
         remembered: numbers that were measured once for this model, by what they are.
 
     Raises:
@@ -134,6 +135,7 @@ class Subject:
         self.dtype, self.device = dtype, torch.device(device)
         self.net = as_network(_converted(model, dtype, self.device), contract, call)
         self.batched, self.alone = True, False
+        self.weighed_outputs: tuple[str, ...] = ()
         self.remembered: dict[Hashable, float] = {}
         self._answered: dict[Cloud, bool] = {}
 
@@ -294,7 +296,9 @@ class Subject:
             name: torch.randn(len(scale), dtype=torch.float64, generator=generator) / scale
             for name, scale in scales.items()
         }
-        return {name: one * self._attached.get(name, 1.0) for name, one in drawn.items()}
+        asked = self.weighed_outputs or drawn
+        weights = {name: self._attached.get(name, 1.0) * (name in asked) for name in drawn}
+        return {name: one * weights[name] for name, one in drawn.items()}
 
     @cached_property
     def _attached(self) -> Mapping[str, float]:

@@ -18,6 +18,7 @@ from equivariance_tests.mutants.breaks import HardCutoff, Rectified
 from equivariance_tests.mutants.forces import Potential
 from equivariance_tests.mutants.memory import SKIN, StaleNeighbors
 from equivariance_tests.mutants.pairs import CONTRACT, CUTOFF, PairNetwork, Pairs
+from equivariance_tests.mutants.rounds import Messages, claimed
 from equivariance_tests.subject import Subject
 from symmetrize import (
     Contract,
@@ -262,6 +263,8 @@ HEALTHY: dict[str, Healthy] = {
     "e3nn, l = 2": Healthy(
         lambda: gate_points(2), Contract(OUTPUTS, cutoff=CUTOFF, rounds=2, extensive=True)
     ),
+    "one round of messages": Healthy(lambda: Messages(1), claimed(1)),
+    "two rounds of messages": Healthy(lambda: Messages(2), claimed(2)),
     "function of positions": Healthy(lambda: of_positions, Contract("0e")),
     "dipole of positions": Healthy(lambda: of_centered, Contract("1o")),
     "neighbor list with a margin": Healthy(Verlet, CONTRACT),

@@ -6,10 +6,11 @@ number; the covector is in units of the spreads, and so is that number.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -106,11 +107,39 @@ class DerivativeLaw(Check):
         for cloud, structure, one in zip(kept, structures, measured, strict=True):
             failure = None
             if not one.skipped and not one.error <= one.bound:
+                one = self._named(subject, structure, one)
                 code, details = structure.code(), dict(one.details)
                 kind = one.kind or self.failure
                 failure = kind(one.said, cloud, code, one.error, one.bound, details)
             found[cloud] = Outcome(cloud, one.error, one.bound, failure, one.skipped)
         return [found.get(c, Outcome(c, skipped=reasons[c])) for c in clouds]
+
+    def _named(self, subject: Subject, structure: Structure, one: Measured) -> Measured:
+        """The same, with the output that it is about, found by asking about each alone."""
+        outputs = subject.contract.outputs
+        if "output" in one.details or len(outputs) < 2:
+            return one
+        apart = {}
+        for name in outputs:
+            alone = copy.copy(subject)
+            alone.weighed_outputs = (name,)
+            try:
+                (apart[name],) = self.measured(alone, [structure])
+            except Exception:  # what is left does not depend on the positions
+                continue
+        if not apart:
+            return one
+        name = max(apart, key=lambda each: apart[each].excess)
+        if apart[name].excess <= 1:  # wrong by little, and only together
+            return one
+        worst = apart[name]
+        own = worst.error / float(subject.covector(subject.yardstick.scales)[name].norm())
+        said = (
+            f"the output {name!r} has a wrong derivative, off by {own:.2g} in its unit, or "
+            f"{worst.error:.2g} in units of the spread: {one.said}"
+        )
+        details = {"output": name, "error in its unit": own, **one.details}
+        return replace(one, said=said, details=details)
 
     def _confirmed(self, subject: Subject, structures: Sequence[Structure]) -> list[Measured]:
         """As measured, but errors of single precision only where there is one in double, too.

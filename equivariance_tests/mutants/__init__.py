@@ -15,6 +15,7 @@ from equivariance_tests.mutants import (
     memory,
     numbers,
     representations,
+    rounds,
     symmetry,
 )
 from equivariance_tests.mutants.averaged import DeepSet, DirectedPairs
@@ -30,6 +31,7 @@ MUTANTS: dict[str, Mutant] = {
     **memory.MUTANTS,
     **numbers.MUTANTS,
     **forces.MUTANTS,
+    **rounds.MUTANTS,
 }
 
 __all__ = ["MUTANTS", "DeepSet", "DirectedPairs", "Mutant", "PairNetwork"]
