@@ -81,6 +81,14 @@ class Batching(Law):
         alone.batched = False
         return super().bounds(alone, structures)
 
+    def own_rounding(
+        self, subject: Subject, structures: Sequence[Structure], errors: Float[Tensor, "structures"]
+    ) -> Float[Tensor, "structures"]:
+        """Measured one by one, too."""
+        alone = copy.copy(subject)
+        alone.batched = False
+        return super().own_rounding(alone, structures, errors)
+
 
 def _in_order(subject: Subject, structures: Sequence[Structure], order: Sequence[int]) -> Answers:
     """The answers to structures that stand in the batch in this order, back in their own."""

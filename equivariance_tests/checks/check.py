@@ -17,7 +17,14 @@ from equivariance_tests.clouds import STRATA, Cloud, Structure
 from equivariance_tests.clouds.crystals import CRYSTALS
 from equivariance_tests.failures import Failure, NonFinite, Raises, first_line
 from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import EXACT, ROUNDINGS, inner_rounding, rounding, shaken
+from equivariance_tests.yardstick import (
+    EXACT,
+    ROUNDINGS,
+    inner_rounding,
+    own_rounding,
+    rounding,
+    shaken,
+)
 from symmetrize import Contract
 
 # Shortest displacement, relative to the extent, over which single precision tells slope from jump
@@ -130,6 +137,11 @@ class Law(Check):
         large = ((errors > bounds) & (errors < math.inf)).nonzero()[:, 0].tolist()
         if large:
             bounds[large] = self.bounds(subject, [structures[i] for i in large])
+        left = ((errors > bounds) & (errors < math.inf)).nonzero()[:, 0].tolist()
+        if left:
+            some = [structures[i] for i in left]
+            own = ROUNDINGS * self.own_rounding(subject, some, errors[left])
+            bounds[left] = torch.fmax(bounds[left], own)
         outcomes = []
         for i, cloud in enumerate(clouds):
             error, bound = float(errors[i]), float(bounds[i])
@@ -141,6 +153,26 @@ class Law(Check):
                 failure = self.failure(said, cloud, structures[i].code(), error, bound, details)
             outcomes.append(Outcome(cloud, error, bound, failure))
         return outcomes
+
+    def own_rounding(
+        self,
+        subject: Subject,
+        structures: Sequence[Structure],
+        errors: Float[Tensor, "structures"],
+    ) -> Float[Tensor, "structures"]:
+        """What is rounded inside the model at the structures themselves, as far as it matters.
+
+        A model that raises nearby is not excused.
+        """
+        scales = subject.yardstick.scales
+        try:
+            return own_rounding(subject, self.roughest(subject, structures), scales, errors)
+        except Exception:
+            return torch.zeros_like(errors)
+
+    def roughest(self, subject: Subject, structures: Sequence[Structure]) -> Sequence[Structure]:
+        """Of the structures that are compared for each one, that with the largest coordinates."""
+        return structures
 
     def bounds(
         self, subject: Subject, structures: Sequence[Structure]

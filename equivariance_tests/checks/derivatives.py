@@ -30,7 +30,13 @@ from equivariance_tests.checks.finiteness import slopes
 from equivariance_tests.clouds import Cloud, Setting, Structure
 from equivariance_tests.failures import Failure
 from equivariance_tests.subject import SEED, Subject
-from equivariance_tests.yardstick import DIRECTIONS, DISPLACEMENTS, of_generic_clouds
+from equivariance_tests.yardstick import (
+    DIRECTIONS,
+    DISPLACEMENTS,
+    STRIDES,
+    leaving,
+    of_generic_clouds,
+)
 from symmetrize import Contract
 
 # Symmetry says little about derivatives: large solids are left to other checks
@@ -225,6 +231,7 @@ def gradient_rounding(
         subject, structures, "gradients", lambda places: _bent(subject, places, covector)
     )
     sizes = torch.tensor([len(one) for one in structures])
+    inner = torch.maximum(inner, _own(subject, structures, covector))
     largest = torch.maximum(eps * here.abs(), inner.repeat_interleave(sizes)[:, None])
     generator = torch.Generator().manual_seed(SEED)
     for relative in DISPLACEMENTS:
@@ -248,7 +255,16 @@ def _bent(
     """As ``yardstick.inner_rounding`` for answers."""
     gradients = torch.stack([_gradient(subject, moved, covector) for moved in places])
     sizes = [len(one) for one in places[0]]
-    return torch.stack([part.abs().max() for part in gradients.diff(n=2, dim=0).split(sizes, 1)])
+    bends = gradients.diff(n=2, dim=0).abs().split(sizes, 1)
+    return torch.stack([part.max() if part.numel() else part.sum() for part in bends])
+
+
+def _own(
+    subject: Subject, structures: Sequence[Structure], covector: Mapping[str, Tensor]
+) -> Float[Tensor, "structures"]:
+    """As ``yardstick.own_rounding`` for answers: the least that the gradient bends by nearby."""
+    found = [_bent(subject, leaving(subject, structures, k), covector) for k in STRIDES]
+    return torch.stack(found).nan_to_num(nan=0.0).amin(0)
 
 
 def _gradient(

@@ -59,6 +59,12 @@ class Determinism(Law):
         """Rounding of the answers alone: the input is the same to the last digit."""
         return answer_rounding(subject, subject(structures))
 
+    def own_rounding(
+        self, subject: Subject, structures: Sequence[Structure], errors: Float[Tensor, "structures"]
+    ) -> Float[Tensor, "structures"]:
+        """None: the same numbers are rounded in the same way."""
+        return torch.zeros_like(errors)
+
     def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
         """How the law holds on each cloud, and what is behind it where it does not."""
         found = super().outcomes(subject, clouds)

@@ -60,9 +60,12 @@ class Extensivity(FiniteLaw):
 
     def bounds(self, subject: Subject, structures: Sequence[Structure]) -> Tensor:
         """What rounding explains in the whole."""
+        return super().bounds(subject, self.roughest(subject, structures))
+
+    def roughest(self, subject: Subject, structures: Sequence[Structure]) -> list[Structure]:
+        """Both fragments."""
         others = _beside(subject, structures, next(iter(FRAGMENTS.values())))
-        both = [one.joined(other) for one, other in zip(structures, others, strict=True)]
-        return super().bounds(subject, both)
+        return [one.joined(other) for one, other in zip(structures, others, strict=True)]
 
 
 def _beside(subject: Subject, structures: Sequence[Structure], cloud: Cloud) -> list[Structure]:

@@ -116,8 +116,11 @@ class Locality(FiniteLaw):
     def bounds(self, subject: Subject, structures: Sequence[Structure]) -> Tensor:
         """What rounding explains with the far point at the farthest place, and with chains."""
         alone = super().bounds(subject, _with_far_point(subject, structures, PLACES[-1]))
-        longest = [Chain(subject, one, SPACINGS[0], 0).at_the_cloud for one in structures]
-        return torch.maximum(alone, super().bounds(subject, longest))
+        return torch.maximum(alone, super().bounds(subject, self.roughest(subject, structures)))
+
+    def roughest(self, subject: Subject, structures: Sequence[Structure]) -> list[Structure]:
+        """With the longest chain."""
+        return [Chain(subject, one, SPACINGS[0], 0).at_the_cloud for one in structures]
 
 
 def spacings(contract: Contract) -> list[float]:

@@ -67,6 +67,10 @@ class Shift(Law):
         """What rounding explains where coordinates are largest, at the far end."""
         return super().bounds(subject, [self._moved(subject, one) for one in structures])
 
+    def roughest(self, subject: Subject, structures: Sequence[Structure]) -> list[Structure]:
+        """At the far end, too."""
+        return [self._moved(subject, one) for one in structures]
+
     def _by(self, subject: Subject) -> Float[Tensor, "3"]:
         shift = subject.setting.unit * torch.tensor(self.shift, dtype=torch.float64)
         return shift.to(subject.dtype).double()
