@@ -40,6 +40,7 @@ from equivariance_tests.assertions import (
     assert_equivariance,
     assert_equivariant,
     assert_finiteness,
+    assert_forces_and_stress,
     assert_gradients,
     assert_history,
     assert_law,
@@ -57,6 +58,7 @@ from equivariance_tests.assertions import (
     assert_translation,
     assert_vacuity,
     assert_work_closure,
+    assert_work_of_forces,
 )
 from equivariance_tests.certification import certify
 from equivariance_tests.checks import CHECKS
@@ -87,6 +89,7 @@ __all__ = [
     "assert_equivariance",
     "assert_equivariant",
     "assert_finiteness",
+    "assert_forces_and_stress",
     "assert_gradients",
     "assert_history",
     "assert_law",
@@ -104,6 +107,7 @@ __all__ = [
     "assert_translation",
     "assert_vacuity",
     "assert_work_closure",
+    "assert_work_of_forces",
     "batches",
     "certify",
     "clouds",

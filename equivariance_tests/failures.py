@@ -164,6 +164,24 @@ class WorkNotClosed(Failure):
     kind = "work is not closed"
 
 
+class WrongForces(Failure):
+    """Forces are not minus the derivative of the energy by the positions."""
+
+    kind = "wrong forces"
+
+
+class WrongStress(Failure):
+    """A stress or a virial is not the derivative of the energy by strain."""
+
+    kind = "wrong stress"
+
+
+class WrongWork(Failure):
+    """The work of the forces along a path is not what the energy falls by."""
+
+    kind = "work is not what the energy falls by"
+
+
 class NotExtensive(Failure):
     """Two fragments out of sight of each other are not the sum of both."""
 

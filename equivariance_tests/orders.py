@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -33,15 +34,24 @@ class Order:
         order: 0 for the output itself.
         function: of positions.
         name: what it is.
+        columns: of each value of the output, which output it is of, and its unit.
     """
 
     order: int
     function: Function
+    columns: tuple[tuple[str, float], ...] = ()
 
     @property
     def name(self) -> str:
         """What it is called in a sentence."""
         return NAMES[self.order]
+
+    def told(self, column: int, size: float) -> dict[str, Any]:
+        """Which output a value is of, and a part of its spread in its own unit; of outputs only."""
+        if not self.columns:
+            return {}
+        name, unit = self.columns[column]
+        return {"output": name, "error in its unit": size * unit}
 
 
 def orders(subject: Subject, structure: Structure, highest: int = HIGHEST) -> list[Order]:
@@ -56,7 +66,7 @@ def orders(subject: Subject, structure: Structure, highest: int = HIGHEST) -> li
         highest: largest order of interest.
     """
     claimed = claimed_order(subject.contract)
-    found = [Order(0, _outputs(subject, structure))]
+    found = [Order(0, _outputs(subject, structure), _columns(subject, structure))]
     for order in range(1, 1 + min(highest, claimed)):
         function = _derivative(subject, structure, order)
         try:
@@ -92,6 +102,15 @@ def _outputs(subject: Subject, structure: Structure) -> Function:
         return torch.cat(rows, 1)
 
     return function
+
+
+def _columns(subject: Subject, structure: Structure) -> tuple[tuple[str, float], ...]:
+    """The output and the spread that belong to each value of ``_outputs``."""
+    found: list[tuple[str, float]] = []
+    for name, output in subject.contract.outputs.items():
+        rows = len(structure) if output.per_point else 1
+        found += rows * [(name, scale) for scale in subject.yardstick.scales[name].tolist()]
+    return tuple(found)
 
 
 def _derivative(subject: Subject, structure: Structure, order: int) -> Function:

@@ -104,6 +104,7 @@ class Subject:
     Attributes:
         batched: whether structures share a batch; turned off for models that mix them up.
         alone: whether what a model answers in a batch only is not answered; see ``ask_alone``.
+        weighed_outputs: those that derivatives are asked of; all if empty.
         remembered: numbers that were measured once for this model, by what they are.
 
     Raises:
@@ -135,6 +136,7 @@ class Subject:
         self.dtype, self.device = dtype, torch.device(device)
         self.net = as_network(_converted(model, dtype, self.device), contract, call)
         self.batched, self.alone = True, False
+        self.weighed_outputs: tuple[str, ...] = ()
         self.remembered: dict[Hashable, float] = {}
         self._answered: dict[Cloud, bool] = {}
 
@@ -152,7 +154,8 @@ class Subject:
         net = _converted(self.model, dtype, self.device)
         other.net = as_network(net, self.contract, self.call)
         other.remembered, other._answered = {}, {}
-        other.__dict__.pop("yardstick", None)
+        for found in ("yardstick", "_attached"):
+            other.__dict__.pop(found, None)
         return other
 
     def fresh(self) -> Subject:
@@ -214,11 +217,22 @@ class Subject:
         try:
             if self.prepare is not None:
                 batch = self.prepare(batch)
-            return self.contract.outputs.named(self.net(batch))
+            return _with_stress(self.contract.outputs.named(self._returned(batch)), batch)
         except (AttributeError, KeyError) as error:
             if "'z'" in str(error) and not self.setting.species:
                 error.add_note("a model that takes species needs to know which: species=(1, 6, 8)")
             raise
+
+    def _returned(self, batch: Batch) -> Any:
+        """What the network returns; with a graph where it needs one itself, for its forces."""
+        try:
+            return self.net(batch)
+        except RuntimeError as error:
+            if torch.is_grad_enabled() or "does not require grad" not in str(error):
+                raise
+        with torch.enable_grad():
+            batch.pos = batch.pos.detach().requires_grad_()
+            return self.net(batch)
 
     def raised(self, error: Exception) -> bool:
         """Whether an exception came out of the model, and not of what asks it."""
@@ -273,12 +287,32 @@ class Subject:
     # --- derivatives
 
     def covector(self, scales: Mapping[str, Tensor], seed: int = 0) -> dict[str, Tensor]:
-        """Numbers to weigh outputs with, so that a scalar is left to differentiate."""
+        """Numbers to weigh outputs with, so that a scalar is left to differentiate.
+
+        Zeros for an output that has no graph where others have one: forces that a model finds by
+        backpropagation are not always differentiable in turn.
+        """
         generator = torch.Generator().manual_seed(SEED + seed)
-        return {
+        drawn = {
             name: torch.randn(len(scale), dtype=torch.float64, generator=generator) / scale
             for name, scale in scales.items()
         }
+        asked = self.weighed_outputs or drawn
+        weights = {name: self._attached.get(name, 1.0) * (name in asked) for name in drawn}
+        return {name: one * weights[name] for name, one in drawn.items()}
+
+    @cached_property
+    def _attached(self) -> Mapping[str, float]:
+        """One for outputs that depend differentiably on the positions, zero for others."""
+        try:
+            batch = self.batch(self.structures([Cloud("generic", 5, 1)]))
+            batch.pos = batch.pos.detach().requires_grad_()
+            with torch.enable_grad():
+                returned = self.raw(batch)
+        except Exception:  # whatever a model raises is told by those who ask it
+            return {}
+        found = {name: float(values.requires_grad) for name, values in returned.items()}
+        return found if any(found.values()) else {}
 
     def weighed(
         self, returned: Mapping[str, Tensor], covector: Mapping[str, Tensor], batch: Batch
@@ -336,7 +370,12 @@ class Subject:
                 total = self.weighed(self.raw(batch), covector, batch).sum()
                 if not total.requires_grad:
                     return None
-                found = _gradient(total, batch.pos, create_graph=along is not None)
+                try:
+                    found = _gradient(total, batch.pos, create_graph=along is not None)
+                except RuntimeError as error:
+                    if "second time" not in str(error):
+                        raise
+                    return None  # the model has used up the graph for its own forces
                 if along is not None:
                     directions = torch.cat(list(along[start : start + len(chunk)]))
                     product = (found * directions.to(found)).sum()
@@ -347,6 +386,19 @@ class Subject:
             parts.append(found.detach().to("cpu", torch.float64))
             start += len(chunk)
         return torch.cat([torch.zeros(0, 3, dtype=torch.float64), *parts])
+
+
+def _with_stress(returned: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    """With a stress of zero where there is no volume, and it is not defined."""
+    stress, cell, pbc = returned.get("stress"), batch.get("cell"), batch.get("pbc")
+    if not isinstance(stress, Tensor) or len(stress) != batch.num_graphs:
+        return returned
+    none = torch.ones(batch.num_graphs, dtype=torch.bool, device=stress.device)
+    if cell is not None and pbc is not None:
+        flat = torch.linalg.det(cell.detach().reshape(-1, 3, 3)) == 0
+        none = flat | ~pbc.reshape(-1, 3).bool().all(-1)
+    missing = none.reshape(-1, *[1] * (stress.ndim - 1)) & stress.isnan()
+    return {**returned, "stress": torch.where(missing, 0.0, stress)}
 
 
 def _gradient(scalar: Tensor, positions: Tensor, create_graph: bool = False) -> Tensor:

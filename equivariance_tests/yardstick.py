@@ -12,6 +12,10 @@ with a large offset.
 
 Where an output and its slope are zero, for a dipole of two points say, what is rounded inside the
 model is not: that is measured on generic clouds, as how far a few last digits bend the output.
+Where that does not explain an error it is measured at the cloud itself, too: large terms may cancel
+there as they do nowhere else. Of lines that leave the cloud by 4, by 2^8 and by 2^16 last digits in
+a step, the least counts: rounding is as large on any of them, and what bends because something
+switches near the cloud is not.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.clouds import Cloud, Structure
+from equivariance_tests.clouds import Cloud, Structure, Turn
 from equivariance_tests.subject import Answers, Subject
 from symmetrize import Contract
 
@@ -45,6 +49,11 @@ DIRECTIONS = 2
 # Generic clouds, and places on lines through them, that tell what is rounded inside: in steps of a
 # few last digits any function that is not rounded is straight
 INNER, LINE, STRIDE = 15, 7, 4.0
+# Steps of lines that leave a cloud, in last digits, and places on them. The cloud itself is none of
+# them: a jump there is no rounding
+STRIDES, LEAVING = (2.0**16, 2.0**8, 4.0), (1, 2, 3, 4, 5)
+# Coordinates that are zero, or equal, are not rounded: clouds are looked at in this orientation too
+GENERIC_TURN = (3, -1, 2, 5)
 # How often, and by how many of them, last digits are changed where ties may be decided by them
 SHAKEN, DIGITS = 12, 4.0
 
@@ -83,28 +92,57 @@ def measured(subject: Subject) -> Yardstick:
     scales, vacuous = {}, []
     for name, values in answers.values.items():
         kept = values[finite[answers.owner[name]]]
-        representation = subject.contract.outputs[name].representation
-        scale = torch.full((values.size(1),), torch.inf, dtype=torch.float64)
-        if len(kept):
-            squares = (kept - kept.mean(0)).square().mean(0)
-            size = float(kept.abs().max())
-            for label, columns in _irreps(representation):
-                whole = float(squares[columns].mean().sqrt())
-                if not whole > VACUOUS[subject.dtype] * size:
-                    vacuous.append(f"{name} {label}")
-                    continue
-                for block in representation.blocks:
-                    if columns.start <= block.columns.start < columns.stop:
-                        part = float(squares[block.columns].mean().sqrt())
-                        scale[block.columns] = max(part, FAINT * whole)
-        scales[name] = scale
+        scales[name], same = _spread(subject, name, kept)
+        if same and subject.contract.periodic:
+            # a stress is zero in space: it differs between crystals alone
+            scales[name], same = _spread(subject, name, _in_crystals(subject, name))
+        vacuous += [f"{name} {label}" for label in same]
     return Yardstick(scales, tuple(vacuous), undefined)
+
+
+def _spread(
+    subject: Subject, name: str, kept: Float[Tensor, "rows dim"]
+) -> tuple[Float[Tensor, "dim"], list[str]]:
+    """The spread of each column of an output, and what parts of it are the same in all rows."""
+    representation = subject.contract.outputs[name].representation
+    scale = torch.full((kept.size(1),), torch.inf, dtype=torch.float64)
+    if not len(kept):
+        return scale, []
+    squares = (kept - kept.mean(0)).square().mean(0)
+    size, vacuous = float(kept.abs().max()), []
+    for label, columns in _irreps(representation):
+        whole = float(squares[columns].mean().sqrt())
+        if not whole > VACUOUS[subject.dtype] * size:
+            vacuous.append(label)
+            continue
+        for block in representation.blocks:
+            if columns.start <= block.columns.start < columns.stop:
+                part = float(squares[block.columns].mean().sqrt())
+                scale[block.columns] = max(part, FAINT * whole)
+    return scale, vacuous
+
+
+def _in_crystals(subject: Subject, name: str) -> Float[Tensor, "rows dim"]:
+    """The finite answers to crystals that differ as the unrelated clouds do."""
+    clouds = unrelated_crystals(subject.contract)
+    kept = [c for c, good in zip(clouds, subject.answered(clouds), strict=True) if good]
+    species = subject.setting.species
+    crystals = [_of_species(one, species) for one in subject.structures(kept)]
+    if not crystals:
+        return torch.zeros(0, subject.contract.outputs[name].representation.dim).double()
+    answers = subject(crystals)
+    return answers.values[name][answers.finite()[answers.owner[name]]]
 
 
 def unrelated(contract: Contract) -> list[Cloud]:
     """Clouds of one size, whose inputs differ too: outputs may be zero where inputs are."""
     inputs = bool(contract.inputs)
     return [Cloud("generic", POINTS, seed, decorated=inputs) for seed in range(UNRELATED)]
+
+
+def unrelated_crystals(contract: Contract) -> list[Cloud]:
+    """Crystals that differ as the unrelated clouds do, of a contract that understands cells."""
+    return [replace(one, stratum="crystal") for one in unrelated(contract) if contract.periodic]
 
 
 def _of_species(structure: Structure, species: Sequence[int]) -> Structure:
@@ -185,6 +223,60 @@ def inner_rounding(
         return torch.stack([b.minus(a).largest(scales) for a, b in pairwise(slopes)]).amax(0)
 
     return of_generic_clouds(subject, structures, "answers", of_answers)
+
+
+def own_rounding(
+    subject: Subject,
+    structures: Sequence[Structure],
+    scales: Mapping[str, Float[Tensor, "dim"]],
+    errors: Float[Tensor, "structures"],
+) -> Float[Tensor, "structures"]:
+    """How much the answers bend over a few last digits at the structures themselves.
+
+    Args:
+        subject: the model.
+        structures: where.
+        scales: that answers are measured in.
+        errors: to be explained; no more is measured where this cannot.
+    """
+    again = subject(structures).minus(subject(structures)).largest(scales)
+    if not bool((again <= EXACT[subject.dtype]).all()):  # chance is no rounding
+        return torch.zeros_like(errors)
+
+    def bent(some: Sequence[Structure], stride: float) -> Tensor:
+        answers = [subject(moved) for moved in leaving(subject, some, stride)]
+        slopes = [b.minus(a) for a, b in pairwise(answers)]
+        return torch.stack([b.minus(a).largest(scales) for a, b in pairwise(slopes)]).amax(0)
+
+    found = torch.full_like(errors, torch.inf)
+    left = list(range(len(structures)))
+    for stride in STRIDES:
+        some = [structures[i] for i in left]
+        noise = bent(some, stride)
+        if subject.contract.group:
+            matrix = Turn(GENERIC_TURN).matrix()
+            turned = [one.turned(matrix, subject.contract) for one in some]
+            noise = torch.fmax(noise, bent([t.rounded(subject.dtype) for t in turned], stride))
+        found[left] = torch.fmin(found[left], noise.nan_to_num(nan=0.0))
+        left = [i for i in left if ROUNDINGS * float(found[i]) >= float(errors[i])]
+        if not left:
+            break
+    return found
+
+
+def leaving(
+    subject: Subject, structures: Sequence[Structure], stride: float
+) -> list[list[Structure]]:
+    """Structures on a line that leaves each, at the first place, the second, and so on."""
+    generator = torch.Generator().manual_seed(0)
+    eps, lines = torch.finfo(subject.dtype).eps, []
+    for one in structures:
+        along = torch.randn(one.positions.shape, dtype=torch.float64, generator=generator)
+        lines.append((one, stride * eps * max(one.largest, one.extent) * along))
+    return [
+        [one.at(one.positions + k * step).rounded(subject.dtype) for one, step in lines]
+        for k in LEAVING
+    ]
 
 
 def of_generic_clouds(

@@ -15,8 +15,10 @@ from torch_geometric.data import Batch
 from backbones import DGCNN, PET, PointNet, PointNetPlusPlus, PointTransformer
 from equivariance_tests.mutants.averaged import LENGTH, DeepSet
 from equivariance_tests.mutants.breaks import HardCutoff, Rectified
+from equivariance_tests.mutants.forces import Potential
 from equivariance_tests.mutants.memory import SKIN, StaleNeighbors
-from equivariance_tests.mutants.pairs import CONTRACT, CUTOFF, PairNetwork, Pairs
+from equivariance_tests.mutants.pairs import CONTRACT, CUTOFF, PairNetwork, Pairs, summed
+from equivariance_tests.mutants.rounds import Messages, claimed
 from equivariance_tests.subject import Subject
 from symmetrize import (
     Contract,
@@ -168,6 +170,19 @@ def of_centered(positions: Tensor) -> Tensor:
     return (arrows * torch.exp(-arrows.square().sum(-1, keepdim=True) / 2)).sum(0)
 
 
+def of_cubic_moments(data: Batch) -> Tensor:
+    """A pseudoscalar: the volume that three vectors span, each a sum of x r^2 and less of it.
+
+    The terms of the volume grow with the cloud, and cancel where it is near a line.
+    """
+    number = torch.bincount(data.batch, minlength=data.num_graphs).clamp(min=1)[:, None]
+    arrows = data.pos - (summed(data.pos, data.batch, data.num_graphs) / number)[data.batch]
+    squares = arrows.square().sum(-1, keepdim=True)
+    weights = (squares, squares / (1 + squares), squares / (1 + squares).square())
+    a, b, c = (summed(w * arrows, data.batch, data.num_graphs) for w in weights)
+    return (torch.linalg.cross(a, b) * c).sum(-1, keepdim=True)
+
+
 def of_dense_clouds(clouds: Tensor) -> Tensor:
     """Energy and dipole (b, 4) of dense clouds (b, n, 3)."""
     arrows = clouds[:, None] - clouds[:, :, None]
@@ -261,8 +276,11 @@ HEALTHY: dict[str, Healthy] = {
     "e3nn, l = 2": Healthy(
         lambda: gate_points(2), Contract(OUTPUTS, cutoff=CUTOFF, rounds=2, extensive=True)
     ),
+    "one round of messages": Healthy(lambda: Messages(1), claimed(1)),
+    "two rounds of messages": Healthy(lambda: Messages(2), claimed(2)),
     "function of positions": Healthy(lambda: of_positions, Contract("0e")),
     "dipole of positions": Healthy(lambda: of_centered, Contract("1o")),
+    "pseudoscalar of cubic moments": Healthy(lambda: of_cubic_moments, Contract("0o")),
     "neighbor list with a margin": Healthy(Verlet, CONTRACT),
     "dense": Healthy(lambda: of_dense_clouds, Contract("0e + 1o"), {"call": "b n c -> b o"}),
     "periodic": Healthy(Periodic, Contract(OUTPUTS, cutoff=CUTOFF, extensive=True, periodic=True)),
@@ -271,6 +289,7 @@ HEALTHY: dict[str, Healthy] = {
         Contract(OUTPUTS, inputs={"field": "1o", "moment": "1e"}, cutoff=CUTOFF),
         {"of_structures": ["field"]},
     ),
+    "energy, forces and stress": Healthy(Potential),
     "species": Healthy(Colored, CONTRACT, {"species": SPECIES}),
     "Cartesian tensors": Healthy(
         Tensors, Contract({"quadrupole": "ij=ji", "twist": per_point("ij=-ji")}, cutoff=CUTOFF)

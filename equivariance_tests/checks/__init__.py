@@ -10,6 +10,7 @@ from equivariance_tests.checks.determinism import Determinism
 from equivariance_tests.checks.equivariance import Equivariance, Parity
 from equivariance_tests.checks.extensivity import Extensivity
 from equivariance_tests.checks.finiteness import Finiteness
+from equivariance_tests.checks.forces import ForcesAndStress
 from equivariance_tests.checks.gradients import Gradients
 from equivariance_tests.checks.history import History
 from equivariance_tests.checks.lie import LieDerivative
@@ -22,6 +23,7 @@ from equivariance_tests.checks.stabilizer import Stabilizer
 from equivariance_tests.checks.translation import Translation
 from equivariance_tests.checks.vacuity import Vacuity
 from equivariance_tests.checks.work import WorkClosure
+from equivariance_tests.checks.work_of_forces import WorkOfForces
 
 CHECKS: tuple[Check, ...] = (
     Finiteness(),
@@ -43,6 +45,8 @@ CHECKS: tuple[Check, ...] = (
     Extensivity(),
     Gradients(),
     WorkClosure(),
+    ForcesAndStress(),
+    WorkOfForces(),
     CutoffCrossing(),
     PathScan(),
     StratumApproach(),

@@ -46,11 +46,13 @@ class Approach:
         distances: (n,), falling.
         ranges: (n,) largest minus smallest value over directions, of the worst component.
         noise: (n,) what the last digit of coordinates changes.
+        column: the worst component at the shortest distance.
     """
 
     distances: Float[Tensor, "levels"]
     ranges: Float[Tensor, "levels"]
     noise: Float[Tensor, "levels"]
+    column: int = 0
 
     @property
     def resolved(self) -> Tensor:
@@ -140,14 +142,15 @@ def measured(
     steps = unit * torch.tensor(distances, dtype=torch.float64)
     places = structure.positions + steps[:, None, None, None] * away
     values = order.function(places.flatten(0, 1)).reshape(len(distances), DIRECTIONS, -1)
-    ranges = (values.amax(1) - values.amin(1)).amax(1)
+    each = values.amax(1) - values.amin(1)
+    ranges = each.amax(1)
     noise = torch.zeros_like(ranges)
     if jitter:
         ulp = torch.finfo(torch.float64).eps * structure.largest
         moved = places + ulp * torch.randn(places.shape, dtype=places.dtype, generator=generator)
         change = order.function(moved.flatten(0, 1)).reshape(values.shape) - values
         noise = change.abs().amax(2).median(1).values
-    return Approach(steps / unit, ranges, noise)
+    return Approach(steps / unit, ranges, noise, int(each[-1].argmax()))
 
 
 def _failed(
@@ -167,7 +170,12 @@ def _failed(
         "log": True,
         "title": f"{kind.kind} at {outcome.cloud!r}",
     }
-    details = {"order": order.order, "size": limit, "exponent": found.exponent}
+    details = {
+        **order.told(found.column, limit),
+        "order": order.order,
+        "size": limit,
+        "exponent": found.exponent,
+    }
     failure = kind(said, outcome.cloud, structure.code(), limit, outcome.bound, details)
     failure.curve = curve
     return Outcome(outcome.cloud, limit, outcome.bound, failure)

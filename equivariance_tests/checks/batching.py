@@ -11,6 +11,7 @@ from torch import Tensor
 
 from equivariance_tests.checks.check import GENERIC_ORIENTATION, Law
 from equivariance_tests.checks.determinism import RANDOM, is_random
+from equivariance_tests.checks.worst import Errors, Note, Worst
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.failures import NotBatched, first_line
 from equivariance_tests.subject import Answers, Subject
@@ -53,13 +54,12 @@ class Batching(Law):
         names = (*MIXED, *MIXED_CRYSTALS) if contract.periodic else MIXED
         return [Cloud(name, 5, 1, GENERIC_ORIENTATION) for name in names]
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
+    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
         """Largest change of each answer over both orders."""
         companions = [one for one in COMPANIONS if subject.answered([one])[0]]
         batch = [*subject.structures(companions), *structures]
         forth = list(range(len(batch)))
-        worst = torch.zeros(len(structures), dtype=torch.float64)
-        what = ["within a batch"] * len(structures)
+        worst = Worst(subject, len(structures), "within a batch")
         try:
             where = "alone"
             alone = subject.apart(structures)
@@ -67,12 +67,11 @@ class Batching(Law):
             orders = [_in_order(subject, batch, order) for order in (forth, forth[::-1])]
         except Exception as raised:
             said = f"{where}: the model raises {first_line(raised)}"
-            return worst + torch.inf, [said] * len(structures)
+            return worst.errors + torch.inf, [Note(said)] * len(structures)
         for found in orders:
             kept = found.taken(forth[len(companions) :])
-            change = kept.minus(alone).largest(subject.yardstick.scales)
-            worst = torch.maximum(worst, change.nan_to_num(nan=torch.inf))
-        return worst, what
+            worst.add(kept.minus(alone), "within a batch")
+        return worst.found
 
     def bounds(
         self, subject: Subject, structures: Sequence[Structure]
@@ -81,6 +80,14 @@ class Batching(Law):
         alone = copy.copy(subject)
         alone.batched = False
         return super().bounds(alone, structures)
+
+    def own_rounding(
+        self, subject: Subject, structures: Sequence[Structure], errors: Float[Tensor, "structures"]
+    ) -> Float[Tensor, "structures"]:
+        """Measured one by one, too."""
+        alone = copy.copy(subject)
+        alone.batched = False
+        return super().own_rounding(alone, structures, errors)
 
 
 def _in_order(subject: Subject, structures: Sequence[Structure], order: Sequence[int]) -> Answers:

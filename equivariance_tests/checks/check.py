@@ -12,11 +12,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from equivariance_tests.checks.worst import Note
 from equivariance_tests.clouds import STRATA, Cloud, Structure
 from equivariance_tests.clouds.crystals import CRYSTALS
 from equivariance_tests.failures import Failure, NonFinite, Raises, first_line
 from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import EXACT, ROUNDINGS, inner_rounding, rounding, shaken
+from equivariance_tests.yardstick import (
+    EXACT,
+    ROUNDINGS,
+    inner_rounding,
+    own_rounding,
+    rounding,
+    shaken,
+)
 from symmetrize import Contract
 
 # Shortest displacement, relative to the extent, over which single precision tells slope from jump
@@ -92,16 +100,17 @@ class Law(Check):
     @abstractmethod
     def errors(
         self, subject: Subject, structures: Sequence[Structure]
-    ) -> tuple[Float[Tensor, "structures"], Sequence[str]]:
-        """Error on each structure in units of the spread, and for each a word on what was done."""
+    ) -> tuple[Float[Tensor, "structures"], Sequence[Note]]:
+        """Error on each structure in units of the spread, and a note on what makes it."""
 
-    def said(self, error: float, bound: float, what: str) -> str:
+    def said(self, error: float, bound: float, note: Note) -> str:
         """What is wrong, in a sentence."""
         if math.isinf(error):
-            return f"the output has no finite value {what}"
+            return f"{note.said} has no finite value {note.done}"
+        own = "" if note.place is None else f" ({note.place.size:.2g} in its unit)"
         return (
-            f"the output changes by {error:.2g} of its spread {what}, where rounding explains "
-            f"{bound:.1g}"
+            f"{note.said} changes by {error:.2g} of its spread{own} {note.done}, where rounding "
+            f"explains {bound:.1g}"
         )
 
     def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
@@ -114,7 +123,7 @@ class Law(Check):
     def _judged(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
         structures = subject.structures(clouds)
         try:
-            errors, what = self.errors(subject, structures)
+            errors, notes = self.errors(subject, structures)
         except Exception as raised:
             if not subject.raised(raised):
                 raise
@@ -128,15 +137,42 @@ class Law(Check):
         large = ((errors > bounds) & (errors < math.inf)).nonzero()[:, 0].tolist()
         if large:
             bounds[large] = self.bounds(subject, [structures[i] for i in large])
+        left = ((errors > bounds) & (errors < math.inf)).nonzero()[:, 0].tolist()
+        if left:
+            some = [structures[i] for i in left]
+            own = ROUNDINGS * self.own_rounding(subject, some, errors[left])
+            bounds[left] = torch.fmax(bounds[left], own)
         outcomes = []
         for i, cloud in enumerate(clouds):
             error, bound = float(errors[i]), float(bounds[i])
             failure = None
             if not error <= bound:
-                said = self.said(error, bound, what[i])
-                failure = self.failure(said, cloud, structures[i].code(), error, bound)
+                note = notes[i]
+                details = {**note.details, **(note.place.details if note.place else {})}
+                said = self.said(error, bound, note)
+                failure = self.failure(said, cloud, structures[i].code(), error, bound, details)
             outcomes.append(Outcome(cloud, error, bound, failure))
         return outcomes
+
+    def own_rounding(
+        self,
+        subject: Subject,
+        structures: Sequence[Structure],
+        errors: Float[Tensor, "structures"],
+    ) -> Float[Tensor, "structures"]:
+        """What is rounded inside the model at the structures themselves, as far as it matters.
+
+        A model that raises nearby is not excused.
+        """
+        scales = subject.yardstick.scales
+        try:
+            return own_rounding(subject, self.roughest(subject, structures), scales, errors)
+        except Exception:
+            return torch.zeros_like(errors)
+
+    def roughest(self, subject: Subject, structures: Sequence[Structure]) -> Sequence[Structure]:
+        """Of the structures that are compared for each one, that with the largest coordinates."""
+        return structures
 
     def bounds(
         self, subject: Subject, structures: Sequence[Structure]

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from equivariance_tests.checks.check import DECORATED, GENERIC_ORIENTATION, Law
+from equivariance_tests.checks.worst import Errors, Worst
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.failures import NotFaithful
 from equivariance_tests.subject import Answers, Subject
@@ -41,16 +41,16 @@ class FaithfulCopies(Law):
             return "only a Symmetrizer of whole structures makes copies of them"
         return None
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
+    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
         """One call of the wrapper for all structures, one of the network for each copy."""
+        whole = subject(structures)
         found = [_by_hand(subject, one) for one in structures]
-        errors = torch.zeros(len(structures), dtype=torch.float64)
-        places = [place for place, one in enumerate(found) if one is not None]
-        if places:
-            whole = subject([structures[place] for place in places])
-            change = whole.minus(_stacked([one for one in found if one is not None]))
-            errors[places] = change.largest(subject.yardstick.scales).nan_to_num(nan=torch.inf)
-        return errors, ["from the average over copies that are made one by one"] * len(structures)
+        # what is no average over rotations is taken to be right
+        known = [whole.taken([i]) if one is None else one for i, one in enumerate(found)]
+        worst = Worst(subject, len(structures))
+        change = whole.minus(_stacked(known))
+        worst.add(change, "from the average over copies that are made one by one")
+        return worst.found
 
 
 def _by_hand(subject: Subject, structure: Structure) -> Answers | None:

@@ -6,10 +6,11 @@ number; the covector is in units of the spreads, and so is that number.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,7 +30,13 @@ from equivariance_tests.checks.finiteness import slopes
 from equivariance_tests.clouds import Cloud, Setting, Structure
 from equivariance_tests.failures import Failure
 from equivariance_tests.subject import SEED, Subject
-from equivariance_tests.yardstick import DIRECTIONS, DISPLACEMENTS, of_generic_clouds
+from equivariance_tests.yardstick import (
+    DIRECTIONS,
+    DISPLACEMENTS,
+    STRIDES,
+    leaving,
+    of_generic_clouds,
+)
 from symmetrize import Contract
 
 # Symmetry says little about derivatives: large solids are left to other checks
@@ -46,6 +53,7 @@ class Measured:
         said: what is wrong if the error is larger.
         skipped: why nothing can be said, if so.
         details: further numbers by name.
+        kind: of failure, if not the one of the law.
     """
 
     error: float = 0.0
@@ -53,6 +61,7 @@ class Measured:
     said: str = ""
     skipped: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    kind: type[Failure] | None = None
 
     @property
     def excess(self) -> float:
@@ -104,10 +113,39 @@ class DerivativeLaw(Check):
         for cloud, structure, one in zip(kept, structures, measured, strict=True):
             failure = None
             if not one.skipped and not one.error <= one.bound:
+                one = self._named(subject, structure, one)
                 code, details = structure.code(), dict(one.details)
-                failure = self.failure(one.said, cloud, code, one.error, one.bound, details)
+                kind = one.kind or self.failure
+                failure = kind(one.said, cloud, code, one.error, one.bound, details)
             found[cloud] = Outcome(cloud, one.error, one.bound, failure, one.skipped)
         return [found.get(c, Outcome(c, skipped=reasons[c])) for c in clouds]
+
+    def _named(self, subject: Subject, structure: Structure, one: Measured) -> Measured:
+        """The same, with the output that it is about, found by asking about each alone."""
+        outputs = subject.contract.outputs
+        if "output" in one.details or len(outputs) < 2:
+            return one
+        apart = {}
+        for name in outputs:
+            alone = copy.copy(subject)
+            alone.weighed_outputs = (name,)
+            try:
+                (apart[name],) = self.measured(alone, [structure])
+            except Exception:  # what is left does not depend on the positions
+                continue
+        if not apart:
+            return one
+        name = max(apart, key=lambda each: apart[each].excess)
+        if apart[name].excess <= 1:  # wrong by little, and only together
+            return one
+        worst = apart[name]
+        own = worst.error / float(subject.covector(subject.yardstick.scales)[name].norm())
+        said = (
+            f"the output {name!r} has a wrong derivative, off by {own:.2g} in its unit, or "
+            f"{worst.error:.2g} in units of the spread: {one.said}"
+        )
+        details = {"output": name, "error in its unit": own, **one.details}
+        return replace(one, said=said, details=details)
 
     def _confirmed(self, subject: Subject, structures: Sequence[Structure]) -> list[Measured]:
         """As measured, but errors of single precision only where there is one in double, too.
@@ -193,6 +231,7 @@ def gradient_rounding(
         subject, structures, "gradients", lambda places: _bent(subject, places, covector)
     )
     sizes = torch.tensor([len(one) for one in structures])
+    inner = torch.maximum(inner, _own(subject, structures, covector))
     largest = torch.maximum(eps * here.abs(), inner.repeat_interleave(sizes)[:, None])
     generator = torch.Generator().manual_seed(SEED)
     for relative in DISPLACEMENTS:
@@ -216,7 +255,16 @@ def _bent(
     """As ``yardstick.inner_rounding`` for answers."""
     gradients = torch.stack([_gradient(subject, moved, covector) for moved in places])
     sizes = [len(one) for one in places[0]]
-    return torch.stack([part.abs().max() for part in gradients.diff(n=2, dim=0).split(sizes, 1)])
+    bends = gradients.diff(n=2, dim=0).abs().split(sizes, 1)
+    return torch.stack([part.max() if part.numel() else part.sum() for part in bends])
+
+
+def _own(
+    subject: Subject, structures: Sequence[Structure], covector: Mapping[str, Tensor]
+) -> Float[Tensor, "structures"]:
+    """As ``yardstick.own_rounding`` for answers: the least that the gradient bends by nearby."""
+    found = [_bent(subject, leaving(subject, structures, k), covector) for k in STRIDES]
+    return torch.stack(found).nan_to_num(nan=0.0).amin(0)
 
 
 def _gradient(

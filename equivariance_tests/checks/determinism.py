@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from equivariance_tests.checks.check import GENERIC_ORIENTATION, Law, Outcome, every_stratum
+from equivariance_tests.checks.worst import Errors, Worst
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.failures import NotDeterministic, Stale
 from equivariance_tests.subject import Answers, Subject
@@ -43,19 +44,26 @@ class Determinism(Law):
         """Every stratum once: some models draw a frame where none is distinguished."""
         return [one for one in every_stratum(contract) if one.turn == GENERIC_ORIENTATION]
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
+    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
         """Largest difference between two of the answers."""
         fresh = subject.fresh()
         first, *others = (fresh(structures) for _ in range(TIMES))
-        changes = [other.minus(first).largest(subject.yardstick.scales) for other in others]
-        worst = torch.stack(changes).nan_to_num(nan=torch.inf).amax(0)
-        return worst, ["when it is asked again"] * len(structures)
+        worst = Worst(subject, len(structures))
+        for other in others:
+            worst.add(other.minus(first), "when it is asked again")
+        return worst.found
 
     def bounds(
         self, subject: Subject, structures: Sequence[Structure]
     ) -> Float[Tensor, "structures"]:
         """Rounding of the answers alone: the input is the same to the last digit."""
         return answer_rounding(subject, subject(structures))
+
+    def own_rounding(
+        self, subject: Subject, structures: Sequence[Structure], errors: Float[Tensor, "structures"]
+    ) -> Float[Tensor, "structures"]:
+        """None: the same numbers are rounded in the same way."""
+        return torch.zeros_like(errors)
 
     def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
         """How the law holds on each cloud, and what is behind it where it does not."""
@@ -109,5 +117,6 @@ def _told_apart(subject: Subject, outcome: Outcome) -> Outcome:
         failure.code,
         failure.error,
         failure.bound,
+        failure.details,
     )
     return replace(outcome, failure=remembers)

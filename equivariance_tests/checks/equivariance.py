@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-import torch
-from torch import Tensor
-
 from equivariance_tests.checks.check import Law
+from equivariance_tests.checks.worst import Errors, Worst
 from equivariance_tests.clouds import Structure, Turn
 from equivariance_tests.clouds.turns import IMPROPER, PROPER
 from equivariance_tests.failures import NotEquivariant, WrongParity
@@ -24,7 +22,7 @@ class Equivariance(Law):
         """Only what claims a group turns."""
         return None if subject.contract.group else "no group is claimed"
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
+    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
         """Largest over all turns, one call of the model for each."""
         return turning_errors(subject, structures, self.turns)
 
@@ -44,19 +42,15 @@ class Parity(Equivariance):
 
 def turning_errors(
     subject: Subject, structures: Sequence[Structure], turns: Mapping[str, Turn]
-) -> tuple[Tensor, list[str]]:
+) -> Errors:
     """Largest change of each answer, turned back, over some turns; and which turn makes it."""
-    scales, contract = subject.yardstick.scales, subject.contract
+    contract = subject.contract
     here = subject(structures)
-    worst = torch.full((len(structures),), -1.0, dtype=torch.float64)
-    what = [""] * len(structures)
+    worst = Worst(subject, len(structures))
     # every structure of a batch turns alike, so that what leaks between them turns too
     for name, turn in turns.items():
         matrix = turn.matrix()
         turned = [one.turned(matrix, contract).rounded(subject.dtype) for one in structures]
-        change = subject(turned).minus(here.turned(matrix, contract)).largest(scales)
-        change = change.nan_to_num(nan=torch.inf)
-        for i in (change > worst).nonzero()[:, 0].tolist():
-            what[i] = f"under {name} {turn}"
-        worst = torch.maximum(worst, change)
-    return worst, what
+        change = subject(turned).minus(here.turned(matrix, contract))
+        worst.add(change, f"under {name} {turn}")
+    return worst.found

@@ -10,7 +10,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from equivariance_tests.checks.locality import FiniteLaw, beside
+from equivariance_tests.checks.locality import BEYOND, FiniteLaw, beside
+from equivariance_tests.checks.worst import Errors, Worst
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.failures import NotExtensive
 from equivariance_tests.subject import Answers, Subject
@@ -23,7 +24,7 @@ FRAGMENTS = {
     "an empty structure": Cloud("empty"),
 }
 # Just beyond reach, where what is left of an interaction is largest
-PLACE = (0, 1.0, 17 / 16)
+PLACE = (0, 1.0, BEYOND)
 
 
 class Extensivity(FiniteLaw):
@@ -43,28 +44,28 @@ class Extensivity(FiniteLaw):
             return "the model has no answer for the other fragment"
         return None
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
+    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
         """Largest over all fragments; two calls of the model for each, and one."""
         here = subject(structures)
-        worst = torch.zeros(len(structures), dtype=torch.float64)
-        what = [""] * len(structures)
+        worst = Worst(subject, len(structures))
         for name, cloud in FRAGMENTS.items():
             if not all(subject.answered([cloud])):
                 continue
             others = _beside(subject, structures, cloud)
             both = [one.joined(other) for one, other in zip(structures, others, strict=True)]
             change = subject(both).minus(_sum(here, subject(others), subject.contract))
-            errors = change.largest(subject.yardstick.scales).nan_to_num(nan=torch.inf)
-            for i in (errors > worst).nonzero()[:, 0].tolist():
-                what[i] = f"from the sum of its fragments, beside {name} out of its sight"
-            worst = torch.maximum(worst, errors)
-        return worst, what
+            done = f"from the sum of its fragments, beside {name} out of its sight"
+            worst.add(change, done, [{"pos of both": one.positions.tolist()} for one in both])
+        return worst.found
 
     def bounds(self, subject: Subject, structures: Sequence[Structure]) -> Tensor:
         """What rounding explains in the whole."""
+        return super().bounds(subject, self.roughest(subject, structures))
+
+    def roughest(self, subject: Subject, structures: Sequence[Structure]) -> list[Structure]:
+        """Both fragments."""
         others = _beside(subject, structures, next(iter(FRAGMENTS.values())))
-        both = [one.joined(other) for one, other in zip(structures, others, strict=True)]
-        return super().bounds(subject, both)
+        return [one.joined(other) for one, other in zip(structures, others, strict=True)]
 
 
 def _beside(subject: Subject, structures: Sequence[Structure], cloud: Cloud) -> list[Structure]:

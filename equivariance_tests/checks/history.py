@@ -22,6 +22,7 @@ from torch import Tensor
 
 from equivariance_tests.checks.check import GENERIC_ORIENTATION, Check, Outcome
 from equivariance_tests.checks.determinism import RANDOM, answer_rounding, is_random
+from equivariance_tests.checks.worst import place_of
 from equivariance_tests.clouds import Cloud, Structure, Turn
 from equivariance_tests.clouds.strategies import ORIENTATIONS
 from equivariance_tests.failures import Stale
@@ -260,20 +261,27 @@ class Walk(RuleBasedStateMachine):
     def _same(self, found: Answers | None, fresh: Answers | None, asked: Structure) -> bool:
         if fresh is None or not bool(fresh.finite().all()):
             return False  # the matter of finiteness
-        error, bound = math.inf, 0.0
+        error, bound, scales = math.inf, 0.0, self.pristine.yardstick.scales
         if found is not None:
-            scales = self.pristine.yardstick.scales
             bound = float(answer_rounding(self.pristine, fresh).max())
             error = float(found.minus(fresh).largest(scales).nan_to_num(nan=math.inf).max())
         if not error <= bound:
+            place = None
+            if found is not None:
+                change = found.minus(fresh)
+                wrong = int(change.largest(scales).nan_to_num(nan=math.inf).argmax())
+                place = place_of(change.of(wrong), scales, self.subject.contract)
+            details = {} if place is None else place.details
+            whose = "the output" if place is None else place.said
+            own = "" if place is None else f" ({place.size:.2g} in its unit)"
             raise Stale(
-                f"after {len(self.steps) - 1} steps the answer differs by {error:.2g} of its "
-                "spread from that of a model that was asked something else, or nothing, before",
+                f"after {len(self.steps) - 1} steps {whose} differs by {error:.2g} of its spread"
+                f"{own} from that of a model that was asked something else, or nothing, before",
                 self.start,
                 asked.code(),
                 error,
                 bound,
-                {"steps": "; ".join(self.steps)},
+                {"steps": "; ".join(self.steps), **details},
             )
         return True
 

@@ -163,11 +163,24 @@ def _failure(cloud: Cloud, path: Path, order: Order, one: Break) -> Broken:
     """What is said of a break."""
     total = order.order + one.order
     kind = broken(total)
+    half = SHOWN * (path.high - path.low)
+    places = torch.linspace(one.place - half, one.place + half, DRAWN, dtype=torch.float64)
+    values = order.function(path.at(places))
+    # the component whose break shows best against its range
+    bends = values.diff(n=one.order + 1, dim=0).abs().amax(0)
+    column = int((bends / (values.amax(0) - values.amin(0)).clamp(min=1e-300)).argmax())
+    # and the one that it is largest in
+    about = order.told(int(bends.argmax()), one.size)
+    own = ""
+    if about:
+        own = f", or {about['error in its unit']:.2g} in the unit of the output {about['output']!r}"
     said = (
         f"{order.name} has a {one.name} on a path through this cloud: derivative {total} of the "
         f"output jumps by {one.size:.2g} of its spread at t = {one.place:.9g}"
+        f"{own}"
     )
     details = {
+        **about,
         "place": one.place,
         "order": total,
         "size": one.size,
@@ -177,12 +190,6 @@ def _failure(cloud: Cloud, path: Path, order: Order, one: Break) -> Broken:
         "velocity": f"torch.tensor({path.velocity.tolist()}, dtype=torch.float64)",
     }
     failure = kind(said, cloud, path.structure.code(), one.size, details=details)
-    half = SHOWN * (path.high - path.low)
-    places = torch.linspace(one.place - half, one.place + half, DRAWN, dtype=torch.float64)
-    values = order.function(path.at(places))
-    # the component whose break shows best against its range
-    bends = values.diff(n=one.order + 1, dim=0).abs().amax(0)
-    column = int((bends / (values.amax(0) - values.amin(0)).clamp(min=1e-300)).argmax())
     failure.curve = {
         "x": places.tolist(),
         "y": values[:, column].tolist(),

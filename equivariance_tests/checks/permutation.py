@@ -9,6 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from equivariance_tests.checks.check import Law
+from equivariance_tests.checks.worst import Errors, Worst
 from equivariance_tests.clouds import Structure
 from equivariance_tests.failures import NotPermuted
 from equivariance_tests.subject import Answers, Subject
@@ -29,20 +30,16 @@ class Permutation(Law):
         *(f"in random order {seed}" for seed in range(SHUFFLES)),
     )
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
+    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
         """Largest over all orders, one call of the model for each."""
         here = subject(structures)
-        worst = torch.zeros(len(structures), dtype=torch.float64)
-        what = [""] * len(structures)
+        worst = Worst(subject, len(structures))
         for name in self.orders:
             orders = [_order(name, len(one)) for one in structures]
             there = subject([one.permuted(o) for one, o in zip(structures, orders, strict=True)])
             change = there.minus(reordered(here, orders, subject.contract))
-            errors = change.largest(subject.yardstick.scales).nan_to_num(nan=torch.inf)
-            for i in (errors > worst).nonzero()[:, 0].tolist():
-                what[i] = f"with the points {name}"
-            worst = torch.maximum(worst, errors)
-        return worst, what
+            worst.add(change, f"with the points {name}")
+        return worst.found
 
 
 def _order(name: str, number: int) -> Int[Tensor, "points"]:

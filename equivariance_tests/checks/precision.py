@@ -9,15 +9,16 @@ from dataclasses import replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from equivariance_tests.checks.check import Check, Law, Outcome
 from equivariance_tests.checks.equivariance import turning_errors
+from equivariance_tests.checks.worst import Errors
 from equivariance_tests.clouds import TURNS, Cloud, Structure
 from equivariance_tests.clouds.turns import PROPER
 from equivariance_tests.failures import Imprecise, NotEquivariant
 from equivariance_tests.subject import Subject
 from symmetrize import Contract
+from symmetrize.outputs import ONLY
 
 COARSE, FINE = torch.float32, torch.float64
 SEEDS = 6
@@ -32,7 +33,7 @@ class AllTurns(Law):
     law = "F(g x) = rho(g) F(x)"
     failure = NotEquivariant
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
+    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
         """Largest over rotations and, where claimed, reflections."""
         turns = TURNS if subject.contract.group == "O(3)" else PROPER
         return turning_errors(subject, structures, turns)
@@ -83,20 +84,27 @@ def _compared(coarse: Outcome, fine: Outcome) -> Outcome:
     if fine.failure is None and coarse.bound > HIDDEN:
         return replace(fine, skipped="single precision has no digits left so far away")
     ratio = coarse.error / fine.error if fine.error else float("inf")
+    worse = fine if fine.failure is not None else coarse
+    assert worse.failure is not None
+    named = worse.failure.details.get("output", ONLY)
+    whose = "" if named == ONLY else f" of {named!r}"
     said = (
-        f"the error of equivariance is {fine.error:.2g} in double precision, where rounding "
+        f"the error of equivariance{whose} is {fine.error:.2g} in double precision, where rounding "
         f"explains {fine.bound:.1g}, and {coarse.error:.2g} in single precision, where it explains "
         f"{coarse.bound:.1g}: a ratio of {ratio:.1g}, which is 5e8 for rounding"
     )
-    worse = fine if fine.failure is not None else coarse
-    assert worse.failure is not None
     failure = Imprecise(
         said,
         worse.cloud,
         worse.failure.code,
         worse.error,
         worse.bound,
-        {"error in float32": coarse.error, "error in float64": fine.error, "ratio": ratio},
+        {
+            **worse.failure.details,
+            "error in float32": coarse.error,
+            "error in float64": fine.error,
+            "ratio": ratio,
+        },
     )
     return replace(worse, failure=failure)
 

@@ -5,18 +5,20 @@ may turn it along with the cloud, and so pass where only turned clouds are compa
 is less symmetric than the cloud.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from equivariance_tests.checks.check import GENERIC_ORIENTATION, Law, Outcome
+from equivariance_tests.checks.worst import Errors, Note, place_of
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.point_group import point_group, symmetrized
 from equivariance_tests.clouds.solids import SOLIDS
 from equivariance_tests.failures import NotStabilized
 from equivariance_tests.subject import Subject
+from equivariance_tests.yardstick import EXACT
 from symmetrize import Contract
 
 SYMMETRIC = (
@@ -60,20 +62,26 @@ class Stabilizer(Law):
         found = dict(zip(kept, super().outcomes(subject, kept), strict=True))
         return [found.get(c, Outcome(c, skipped=reasons[c])) for c in clouds]
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
+    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
         """Largest over all elements; one call of the model in all."""
         # in double precision a cloud that was rounded to single has hardly a symmetry left
         exact = [symmetrized(one, _misfit(one)) for one in structures]
         answers = subject([one.rounded(subject.dtype) for one in exact])
-        worst, what = torch.zeros(len(structures), dtype=torch.float64), []
+        worst, notes = torch.zeros(len(structures), dtype=torch.float64), []
         for i, structure in enumerate(exact):
             matrices, permutations = symmetries(subject, structure)
             changes = _changes(subject, answers.of(i), matrices, permutations)
-            element = int(changes.argmax())
-            worst[i] = changes[element]
+            scales = subject.yardstick.scales
+            errors = _largest(changes, scales, len(matrices))
+            element = int(errors.argmax())
+            worst[i] = errors[element]
+            place = None
+            if float(worst[i]) > EXACT[subject.dtype]:
+                there = {name: values[element] for name, values in changes.items()}
+                place = place_of(there, scales, subject.contract)
             said = f"under one of the {len(matrices)} symmetries of the cloud that were tried"
-            what.append(f"{said}, {matrices[element].tolist()}")
-        return worst, what
+            notes.append(Note(f"{said}, {matrices[element].tolist()}", place))
+        return worst, notes
 
 
 def symmetries(
@@ -110,16 +118,27 @@ def _changes(
     rows: dict[str, Float[Tensor, "rows dim"]],
     matrices: Float[Tensor, "elements 3 3"],
     permutations: Int[Tensor, "elements points"],
-) -> Float[Tensor, "elements"]:
-    """How much each element changes the answer, in units of the spread; infinite for NaN."""
-    worst = torch.zeros(len(matrices), dtype=torch.float64)
+) -> dict[str, Float[Tensor, "elements _ _"]]:
+    """How much each element changes each output of one structure."""
+    found = {}
     for name, output in subject.contract.outputs.items():
         values = rows[name]
-        if values.numel() == 0:
-            continue
         turned = torch.einsum("gij,rj->gri", output.representation.matrices(matrices), values)
         # the row of a point, turned, is that of the point which it becomes
         there = values[permutations] if output.per_point else values
-        change = ((turned - there).abs() / subject.yardstick.scales[name]).amax((1, 2))
-        worst = torch.maximum(worst, change.nan_to_num(nan=torch.inf))
+        found[name] = turned - there
+    return found
+
+
+def _largest(
+    changes: Mapping[str, Float[Tensor, "elements _ _"]],
+    scales: Mapping[str, Float[Tensor, "_"]],
+    elements: int,
+) -> Float[Tensor, "elements"]:
+    """The largest change by each element, in units of the spread; infinite for NaN."""
+    worst = torch.zeros(elements, dtype=torch.float64)
+    for name, change in changes.items():
+        if change.numel():
+            shares = (change.abs() / scales[name]).amax((1, 2))
+            worst = torch.maximum(worst, shares.nan_to_num(nan=torch.inf))
     return worst

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from equivariance_tests.checks.check import Check, Law, Outcome
+from equivariance_tests.checks.worst import Errors, Worst
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.failures import NotTranslated
 from equivariance_tests.subject import Subject
@@ -53,17 +54,22 @@ class Shift(Law):
         why = "points fall together where they are moved to"
         return [found.get(cloud, Outcome(cloud, skipped=why)) for cloud in clouds]
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
+    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
         """Two calls of the model."""
         moved = [self._moved(subject, one) for one in structures]
         back = [one.moved(-self._by(subject)) for one in moved]
-        change = subject(moved).minus(subject(back)).largest(subject.yardstick.scales)
-        said = f"as the cloud moves by {self._by(subject).tolist()}"
-        return change.nan_to_num(nan=torch.inf), [said] * len(structures)
+        worst = Worst(subject, len(structures))
+        change = subject(moved).minus(subject(back))
+        worst.add(change, f"as the cloud moves by {self._by(subject).tolist()}")
+        return worst.found
 
     def bounds(self, subject: Subject, structures: Sequence[Structure]) -> Tensor:
         """What rounding explains where coordinates are largest, at the far end."""
         return super().bounds(subject, [self._moved(subject, one) for one in structures])
+
+    def roughest(self, subject: Subject, structures: Sequence[Structure]) -> list[Structure]:
+        """At the far end, too."""
+        return [self._moved(subject, one) for one in structures]
 
     def _by(self, subject: Subject) -> Float[Tensor, "3"]:
         shift = subject.setting.unit * torch.tensor(self.shift, dtype=torch.float64)

@@ -14,7 +14,7 @@ A detached factor leaves the gradient smooth, and wrong.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +34,8 @@ from equivariance_tests.subject import Subject
 from equivariance_tests.yardstick import EXACT, ROUNDINGS
 from symmetrize import Contract
 
+# Values and gradients at some structures
+Field = Callable[[Sequence[Structure]], tuple[Tensor, Sequence[Tensor]]]
 # Where paths begin; they leave the stratum at once
 STARTS = (
     "generic",
@@ -78,21 +80,41 @@ class WorkClosure(DerivativeLaw):
     def measured(self, subject: Subject, structures: Sequence[Structure]) -> list[Measured]:
         """The worst panel of both paths from each structure."""
         covector = subject.covector(subject.yardstick.scales)
-        paths = [path for one in structures for path in _both_paths(subject, one)]
-        edges = torch.linspace(0, 1, PANELS + 1).tolist()
-        panels = [
-            Panel(p, edges[k], edges[k + 1]) for p in range(len(paths)) for k in range(PANELS)
-        ]
-        found: list[list[Measured]] = [[] for _ in structures]
-        for _ in range(1 + HALVINGS):
-            judged = _judged(subject, covector, paths, panels) if panels else []
-            unresolved = []
-            for panel, one in zip(panels, judged, strict=True):
-                if one.skipped:
-                    unresolved.append(panel)
-                found[panel.path // BOTH].append(one)
-            panels = [half for panel in unresolved for half in panel.halves()]
-        return [worst(several) for several in found]
+
+        def field(places: Sequence[Structure]) -> tuple[Tensor, Sequence[Tensor]]:
+            gradient = subject.gradients(places, covector)
+            assert gradient is not None, "asked only of models that have gradients"
+            return subject.scalars(places, covector), gradient.split([len(p) for p in places])
+
+        return closed(
+            subject, structures, field, "the gradient does the work {work:.6g} where {on}"
+        )
+
+
+def closed(
+    subject: Subject, structures: Sequence[Structure], field: Field, said: str
+) -> list[Measured]:
+    """The worst panel of both paths from each structure.
+
+    Args:
+        subject: the model; for its precision.
+        structures: where paths begin.
+        field: values and gradients at some structures, in units of the spread.
+        said: what is wrong, with the ``work`` done and what happens ``on`` the panel.
+    """
+    paths = [path for one in structures for path in _both_paths(subject, one)]
+    edges = torch.linspace(0, 1, PANELS + 1).tolist()
+    panels = [Panel(p, edges[k], edges[k + 1]) for p in range(len(paths)) for k in range(PANELS)]
+    found: list[list[Measured]] = [[] for _ in structures]
+    for _ in range(1 + HALVINGS):
+        judged = _judged(subject, field, said, paths, panels) if panels else []
+        unresolved = []
+        for panel, one in zip(panels, judged, strict=True):
+            if one.skipped:
+                unresolved.append(panel)
+            found[panel.path // BOTH].append(one)
+        panels = [half for panel in unresolved for half in panel.halves()]
+    return [worst(several) for several in found]
 
 
 @dataclass(frozen=True)
@@ -140,17 +162,16 @@ def _both_paths(subject: Subject, structure: Structure) -> list[Path]:
 
 def _judged(
     subject: Subject,
-    covector: dict[str, Tensor],
+    field: Field,
+    words: str,
     paths: Sequence[Path],
     panels: Sequence[Panel],
 ) -> list[Measured]:
     """Whether the work closes on each panel, all in one call."""
     places = [(paths[panel.path], t) for panel in panels for t in panel.places()]
     structures = [path.at(t) for path, t in places]
-    values = subject.scalars(structures, covector).reshape(len(panels), NODES)
-    gradient = subject.gradients(structures, covector)
-    assert gradient is not None, "asked only of models that have gradients"
-    each = gradient.split([len(one) for one in structures])
+    values, each = field(structures)
+    values = values.reshape(len(panels), NODES)
     power = torch.stack(
         [(g * path.velocity(t)).sum() for g, (path, t) in zip(each, places, strict=True)]
     ).reshape(len(panels), NODES)
@@ -172,10 +193,9 @@ def _judged(
             measured.append(Measured(skipped="no panel of a path is resolved"))
             continue
         path = paths[panel.path]
-        said = (
-            f"between t = {panel.low:g} and {panel.high:g} on a path the gradient does the work "
-            f"{w:.6g} where the function rises by {r:.6g}; known to {b:.1g}"
-        )
+        on = f"the function rises by {r:.6g}; known to {b:.1g}"
+        told = words.format(work=w, on=on, rise=r, known=b)
+        said = f"between t = {panel.low:g} and {panel.high:g} on a path {told}"
         details = {
             "path": "pos + t * straight + sin(pi t) * aside",
             "straight": path.straight.tolist(),

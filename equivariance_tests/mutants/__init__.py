@@ -11,11 +11,13 @@ from equivariance_tests.mutants import (
     averages,
     breaks,
     copies,
+    forces,
     frames,
     further,
     memory,
     numbers,
     representations,
+    rounds,
     symmetry,
 )
 from equivariance_tests.mutants.averaged import DeepSet, DirectedPairs
@@ -32,6 +34,8 @@ MUTANTS: dict[str, Mutant] = {
     **copies.MUTANTS,
     **further.MUTANTS,
     **numbers.MUTANTS,
+    **forces.MUTANTS,
+    **rounds.MUTANTS,
 }
 
 __all__ = ["MUTANTS", "DeepSet", "DirectedPairs", "Mutant", "PairNetwork"]
