@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from equivariance_tests.checks.check import DECORATED, GENERIC_ORIENTATION, Law
 from equivariance_tests.checks.worst import Errors, Worst
