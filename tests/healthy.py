@@ -15,7 +15,9 @@ from torch_geometric.data import Batch
 from backbones import DGCNN, PET, PointNet, PointNetPlusPlus, PointTransformer
 from equivariance_tests.mutants.averaged import LENGTH, DeepSet
 from equivariance_tests.mutants.breaks import HardCutoff, Rectified
+from equivariance_tests.mutants.copies import CARRIES, Reader
 from equivariance_tests.mutants.forces import Potential
+from equivariance_tests.mutants.further import Beside
 from equivariance_tests.mutants.memory import SKIN, StaleNeighbors
 from equivariance_tests.mutants.pairs import CONTRACT, CUTOFF, PairNetwork, Pairs, summed
 from equivariance_tests.mutants.rounds import Messages, claimed
@@ -247,6 +249,13 @@ POINTWISE = {"energy": per_point("0e"), "vector": per_point("1o")}
 SMALL = {"width": 8, "cutoff": CUTOFF / 2}
 PET_OF_POINTS = {"species": SPECIES, "heads": 2, "layers": 1, "cutoff_width": 1.0, **SMALL}
 HEALTHY: dict[str, Healthy] = {
+    # more than points
+    "further positions": Healthy(Beside),
+    "reader of what is carried": Healthy(
+        lambda: Symmetrizer(Reader(), frames=WHOLE),
+        Contract(OUTPUTS, smoothness=None),
+        {"carries": CARRIES},
+    ),
     # averages over frames
     "deep set": Healthy(lambda: Symmetrizer(DeepSet(), frames=WHOLE)),
     "deep set, rotations only": Healthy(

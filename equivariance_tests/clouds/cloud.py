@@ -199,8 +199,9 @@ class Setting:
         further = {}
         for name in self.contract.positions:
             drawn = torch.as_tensor(rng.integers(-8, 9, size=(FURTHER, 3)) / 4.0)
+            middle = structure.positions.mean(0) if size else 0.0 * drawn[0]
             others = drawn if cloud.decorated else 0.0 * drawn[:1]
-            further[name] = others * self.unit * 10.0**cloud.scale
+            further[name] = middle + others * self.unit * 10.0**cloud.scale
         return Structure(
             structure.positions,
             species,

@@ -89,19 +89,20 @@ class NamesOnce(Spoiled):
         return data
 
 
-def _mutant(net: type[Spoiled], also: frozenset[str] = frozenset()) -> Mutant:
+def _mutant(net: type[Spoiled]) -> Mutant:
     contract = Contract(Reader.contract.outputs, smoothness=None)
     return Mutant(
         lambda: Symmetrizer(net()),
         contract,
-        frozenset({"copies"}) | also,
-        options={"carries": CARRIES},
+        frozenset({"copies", "batching"}),
+        # where copies are many or few by rounding, so is what is spoiled
+        frozenset({"equivariance", "parity", "stabilizer", "precision ladder", "permutation"}),
+        {"carries": CARRIES},
     )
 
 
 MUTANTS: dict[str, Mutant] = {
     "pairs of edges told by name": _mutant(PairsByName),
     "padding becomes a point": _mutant(PaddingIsAPoint),
-    # in a batch, names of one structure are those of another
-    "names passed on once": _mutant(NamesOnce, frozenset({"batching"})),
+    "names passed on once": _mutant(NamesOnce),
 }

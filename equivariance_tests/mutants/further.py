@@ -67,6 +67,6 @@ MUTANTS: dict[str, Mutant] = {
         DoNotTurn,
         Beside.contract,
         frozenset({"equivariance", "parity", "Lie derivative"}),
-        frozenset({"stabilizer"}),
+        frozenset({"stabilizer", "precision ladder"}),
     ),
 }
