@@ -20,12 +20,12 @@ from equivariance_tests.checks import CHECKS
 from equivariance_tests.checks.check import Check, Outcome
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.draws import drawn
+from equivariance_tests.first_call import refusal, unanswered
 from equivariance_tests.profiles import Profile, profile_of
 from equivariance_tests.report import Finding, Report
 from equivariance_tests.screen import Tell, show, told
 from equivariance_tests.shrinking import Shrinker, rank
 from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import UNRELATED
 from symmetrize import Contract
 
 # Clouds that a law is asked about at once
@@ -138,21 +138,27 @@ class Certification:
         named = known if isinstance(known, Mapping) else dict.fromkeys(known, "")
         self.known = {check_of(name).name: reason for name, reason in named.items()}
         self.findings: dict[str, Finding] = {}
+        # whether it was told that the model cannot be called at all
+        self.refused = False
         self._shrinker = Shrinker(subject.setting)
 
     def report(self, names: Sequence[str] | None = None) -> Report:
-        """What the checks of these names found, of all if not given."""
+        """What the checks of these names found, of all if not given.
+
+        Of a model that raises on every plain cloud nothing is found, but why that is.
+        """
         checks = CHECKS if names is None else [check_of(name) for name in names]
         return Report(
             name_of(self.subject.model),
             self.subject.contract,
-            [self.finding(check.name) for check in checks],
+            [] if self.refusal else [self.finding(check.name) for check in checks],
             {
                 "dtype": str(self.subject.dtype).removeprefix("torch."),
                 "device": str(self.subject.device),
                 "profile": self.profile.name,
                 "seed": self.seed,
             },
+            self.refusal or "",
         )
 
     def finding(self, name: str) -> Finding:
@@ -209,17 +215,14 @@ class Certification:
         return Finding(check.name, check.law, "skipped", reason=reason) if reason else None
 
     @cached_property
-    def unmeasured(self) -> str | None:
-        """Why errors have no unit: the model has no finite answer to any of many plain clouds.
+    def refusal(self) -> str | None:
+        """Why the model cannot be called at all, if so: told once, before any check."""
+        return refusal(self.subject)
 
-        Raises:
-            Exception: whatever the model raises, if it raises on all of them.
-        """
-        undefined = self.subject.yardstick.undefined
-        if len(undefined) < UNRELATED:
-            return None
-        self.subject(self.subject.structures(undefined[:1]))
-        return f"the model has no finite answer to any of {UNRELATED} generic clouds"
+    @cached_property
+    def unmeasured(self) -> str | None:
+        """Why errors have no unit, if so."""
+        return unanswered(self.subject)
 
     def _tried(self, check: Check) -> Finding:
         """A check on its named clouds, then on random ones, up to the first that fails."""

@@ -41,6 +41,8 @@ Tell = Callable[[str, int, int], None]
 
 def screen(report: Report) -> str:
     """The whole report, in lines of up to 100 columns where code does not need more."""
+    if report.reason:
+        return "\n\n".join([head(report), summary(report)])
     name = max([len("check"), *(len(one.check) for one in report.findings)])
     findings: list[Finding] = []
     told: set[str] = set()
@@ -50,10 +52,8 @@ def screen(report: Report) -> str:
         findings.append(replace(one, reason="as above") if repeated else one)
         told.add(one.reason)
     rows = [line for one in findings for line in _row(one, name)]
-    setting = ", ".join(f"{key} {value}" for key, value in report.setting.items())
-    head = [f"{report.model}: {claims(report.contract)}", setting]
     parts = [
-        "\n".join(line for text in head for line in wrap(text, WIDTH)),
+        head(report),
         "\n".join([_line("check", "error", "floor", "verdict", "worst cloud", name), *rows]),
         *(_explained(one) for one in report.findings if one.verdict in ("failed", "known")),
         *(
@@ -66,8 +66,17 @@ def screen(report: Report) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def head(report: Report) -> str:
+    """Which model, what it claims, and how it was asked."""
+    setting = ", ".join(f"{key} {value}" for key, value in report.setting.items())
+    said = [f"{report.model}: {claims(report.contract)}", setting]
+    return "\n".join(line for text in said for line in wrap(text, WIDTH))
+
+
 def summary(report: Report) -> str:
-    """The verdict, and how many of the checks and clouds it rests on."""
+    """The verdict, and how many of the checks and clouds it rests on; or why there is none."""
+    if report.reason:
+        return "\n".join(wrap(f"{report.status}: {report.reason}", WIDTH, break_long_words=False))
     verdicts = [one.verdict for one in report.findings]
     counts = [
         f"{verdicts.count(verdict)} {verdict}"

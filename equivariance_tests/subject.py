@@ -136,6 +136,7 @@ class Subject:
         self.batched, self.alone = True, False
         self.remembered: dict[Hashable, float] = {}
         self._answered: dict[Cloud, bool] = {}
+        self._others: dict[Hashable, Subject] = {}
 
     @cached_property
     def yardstick(self) -> Yardstick:
@@ -145,14 +146,12 @@ class Subject:
         return measured(self)
 
     def at(self, dtype: torch.dtype) -> Subject:
-        """The same model in another precision."""
-        other = copy.copy(self)
-        other.dtype = dtype
-        net = _converted(self.model, dtype, self.device)
-        other.net = as_network(net, self.contract, self.call)
-        other.remembered, other._answered = {}, {}
-        other.__dict__.pop("yardstick", None)
-        return other
+        """A copy of the model in some precision, the same one each time."""
+        # those that are asked in another way are other subjects
+        key = (dtype, self.batched, self.alone)
+        if key not in self._others:
+            self._others[key] = self._copied(dtype)
+        return self._others[key]
 
     def fresh(self) -> Subject:
         """The same model as it was given, whatever it was asked since: a copy where one can be."""
@@ -162,10 +161,18 @@ class Subject:
                 other.model = copy.deepcopy(self.model)
             except Exception:  # open files, locks, modules of C
                 other.model = self.model
-        fresh = other.at(self.dtype)
-        if "yardstick" in self.__dict__:
-            fresh.yardstick = self.yardstick
-        return fresh
+        return other._copied(self.dtype)
+
+    def _copied(self, dtype: torch.dtype) -> Subject:
+        """A copy that was never asked, but knows the spread where that is of the same numbers."""
+        other = copy.copy(self)
+        other.dtype = dtype
+        net = _converted(self.model, dtype, self.device)
+        other.net = as_network(net, self.contract, self.call)
+        other.remembered, other._answered, other._others = {}, {}, {}
+        if dtype != self.dtype:
+            other.__dict__.pop("yardstick", None)
+        return other
 
     def structures(self, clouds: Sequence[Cloud]) -> list[Structure]:
         """What clouds describe, as exactly as the dtype of the model can say it."""

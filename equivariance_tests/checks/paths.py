@@ -51,6 +51,8 @@ ORDERS = 3
 # Changes of the output, its gradient and Hessian below this part of the spread are rounding:
 # what is steep, as a switch of width 0.01, loses two digits with each derivative
 LEAST = (1e-14, 1e-12, 1e-9)
+# Places at which a function must be finite
+SEEN = 9
 # Places of the drawing of a break, and the part of the path that it shows
 DRAWN, SHOWN = 81, 0.05
 
@@ -117,7 +119,7 @@ def scanned(subject: Subject, cloud: Cloud, path: Path) -> Outcome:
         # a kink of the gradient is a break of the curvature: orders add
         allowed = ORDERS if smoothness == math.inf else min(ORDERS, claimed - order.order + 1)
         function, jittered = along(order, path)
-        places = torch.linspace(path.low, path.high, 13, dtype=torch.float64)
+        places = torch.linspace(path.low, path.high, SEEN, dtype=torch.float64)
         here = function(places)
         if not bool(torch.isfinite(here).all()):
             said = f"{order.name} is not finite on a path through this cloud"

@@ -4,6 +4,7 @@ From single to double precision the error of an exact model falls by the ratio o
 5e8. That of a quadrature, of a table, or of a constant kept in single precision does not.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -57,7 +58,7 @@ class PrecisionLadder(Check):
         """All clouds in either precision."""
         found = []
         for dtype in (COARSE, FINE):
-            at = subject.at(dtype)
+            at = copy.copy(subject.at(dtype))
             try:
                 # one unit for both: the spread of what is zero but for rounding is neither
                 at.yardstick = subject.at(FINE).yardstick
