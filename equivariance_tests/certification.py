@@ -287,7 +287,7 @@ class Certification:
             most = max(2, most // FEWER)
         if not check.slow or most is None or len(cases) <= most:
             return cases
-        return [cases[round(k * (len(cases) - 1) / max(1, most - 1))] for k in range(most)]
+        return _few(cases, most, check.telling)
 
     def _has_room(self, cloud: Cloud) -> bool:
         most = self.profile.case_points
@@ -348,6 +348,15 @@ def _batches(clouds: Iterable[Cloud], size: int) -> Iterator[list[Cloud]]:
     rest = iter(clouds)
     while batch := list(islice(rest, size)):
         yield batch
+
+
+def _few(cases: Sequence[Cloud], most: int, telling: Sequence[str]) -> list[Cloud]:
+    """Those on the most telling strata, and others spread over the rest, in the order of all."""
+    first = [cloud for stratum in telling for cloud in cases if cloud.stratum == stratum][:most]
+    rest = [cloud for cloud in cases if cloud.stratum not in telling]
+    others = min(most - len(first), len(rest))
+    spread = [rest[round(k * (len(rest) - 1) / max(1, others - 1))] for k in range(others)]
+    return [cloud for cloud in cases if cloud in (*first, *spread)]
 
 
 def _severity(outcome: Outcome) -> float:

@@ -85,6 +85,7 @@ class StratumApproach(Check):
     name = "stratum approach"
     law = "F, its gradient and Hessian have one limit at a degenerate cloud"
     slow = True
+    telling = ("line", "pyramid", "octahedron", "point and copy", "coincident", "at the cutoff")
 
     def silent(self, subject: Subject) -> str | None:
         """Only what claims to be continuous has limits."""

@@ -52,12 +52,15 @@ class Check(ABC):
         name: as in reports, and in lists of known failures.
         law: what is checked, in one line.
         slow: whether a cloud takes seconds rather than milliseconds.
+        telling: strata that come first where a slow check is asked about a few clouds only: those
+            on which it finds the most.
         unanswered: kinds of failure that are not of this law, but of whether there is an answer.
     """
 
     name: ClassVar[str]
     law: ClassVar[str]
     slow: ClassVar[bool] = False
+    telling: ClassVar[tuple[str, ...]] = ()
     unanswered: ClassVar[tuple[type[Failure], ...]] = (NonFinite, Raises)
 
     def silent(self, subject: Subject) -> str | None:

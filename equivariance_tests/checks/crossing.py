@@ -34,6 +34,11 @@ class CutoffCrossing(PathScan):
         names = ("last neighbor at the cutoff", "at the cutoff")
         return [Cloud(name, 4, seed, (3, -1, 2, 5)) for name in names for seed in range(len(AXES))]
 
+    def highest(self, cloud: Cloud) -> int:
+        """Derivatives are scanned on one way out of two: the cutoff is the same on both."""
+        out = cloud.stratum == "last neighbor at the cutoff"
+        return super().highest(cloud) if cloud.seed % len(AXES) != out else 0
+
     def path(self, subject: Subject, cloud: Cloud) -> Path | None:
         """The last point moves past the cutoff of the first; ``seed`` says in which direction."""
         structure = subject.setting.structure(cloud)

@@ -77,6 +77,7 @@ class PathScan(Check):
     name = "path scan"
     law = "F, its gradient and Hessian are as smooth as declared along paths"
     slow = True
+    telling = ("generic", "point and copy", "line", "pyramid", "antiparallel", "ties")
 
     def silent(self, subject: Subject) -> str | None:
         """Only what claims to be continuous has no jumps."""
@@ -85,6 +86,10 @@ class PathScan(Check):
     def cases(self, contract: Contract) -> list[Cloud]:
         """A path through a cloud on each stratum."""
         return [cloud for cloud in degenerate(contract) if cloud.stratum in THROUGH]
+
+    def highest(self, cloud: Cloud) -> int:
+        """Order of the highest derivative that is scanned on the path of a cloud."""
+        return DERIVATIVES.get(cloud.stratum, 0)
 
     def path(self, subject: Subject, cloud: Cloud) -> Path | None:
         """The path that belongs to a cloud; None if it has none."""
@@ -106,16 +111,16 @@ class PathScan(Check):
             if path is None:
                 found.append(Outcome(cloud, skipped="no answer, or no path through it"))
             else:
-                found.append(scanned(subject, cloud, path))
+                found.append(scanned(subject, cloud, path, self.highest(cloud)))
         return found
 
 
-def scanned(subject: Subject, cloud: Cloud, path: Path) -> Outcome:
-    """The first break on a path that the contract does not allow."""
+def scanned(subject: Subject, cloud: Cloud, path: Path, highest: int) -> Outcome:
+    """The first break on a path, up to some derivative, that the contract does not allow."""
     claimed = claimed_order(subject.contract)
     smoothness = subject.contract.smoothness
     noise = 0.0
-    for order in orders(subject, path.structure, DERIVATIVES.get(cloud.stratum, 0)):
+    for order in orders(subject, path.structure, highest):
         # a kink of the gradient is a break of the curvature: orders add
         allowed = ORDERS if smoothness == math.inf else min(ORDERS, claimed - order.order + 1)
         function, jittered = along(order, path)

@@ -22,12 +22,20 @@ from symmetrize import Contract
 
 COARSE, FINE = torch.float32, torch.float64
 SEEDS = 6
+# A turn of each kind, as all of them were tried in one precision by equivariance and parity
+KINDS = (
+    "third turn about 111",
+    "near the north pole",
+    "near the south pole",
+    "generic",
+    "improper",
+)
 # Where rounding explains this part of the spread, single precision says nothing
 HIDDEN = 1e-2
 
 
 class AllTurns(Law):
-    """Equivariance under all turns that the contract claims."""
+    """Equivariance under turns of each kind that the contract claims."""
 
     name = "equivariance"
     law = "F(g x) = rho(g) F(x)"
@@ -35,7 +43,11 @@ class AllTurns(Law):
 
     def errors(self, subject: Subject, structures: Sequence[Structure]) -> tuple[Tensor, list[str]]:
         """Largest over rotations and, where claimed, reflections."""
-        turns = TURNS if subject.contract.group == "O(3)" else PROPER
+        turns = {
+            name: TURNS[name]
+            for name in KINDS
+            if subject.contract.group == "O(3)" or name in PROPER
+        }
         return turning_errors(subject, structures, turns)
 
 
