@@ -126,6 +126,11 @@ def _first_failure(
         if reason:
             raise ValueError(f"there is nothing to assert about {law.name}: {reason}")
     laws += [law for law in map(check_of, also) if not law.silent(subject)]
+    reason = subject.left_out(cloud)
+    if reason and cloud is not given:
+        raise ValueError(f"there is nothing to assert about this structure: {reason}")
+    if reason:
+        return None
     if not subject.answered([cloud])[0]:
         laws = [check_of("finiteness")]
     for law in laws:

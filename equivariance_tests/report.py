@@ -188,6 +188,7 @@ def contract_to_json(contract: Contract) -> dict[str, Any]:
                 "envelope",
                 "extensive",
                 "periodic",
+                "min_distance",
             )
         },
     }

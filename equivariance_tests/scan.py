@@ -139,7 +139,8 @@ def _followed(
 
     Args:
         curve: the function.
-        start, length: of the panel.
+        start: where the panel begins.
+        length: of the panel.
         last: its tail.
         orders: breaks of this order and above are not looked for.
     """

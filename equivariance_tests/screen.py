@@ -104,6 +104,8 @@ def claims(contract: Contract) -> str:
     said = [contract.group or "no group", smoothness]
     if contract.cutoff is not None:
         said.append(f"cutoff {contract.cutoff:g}")
+    if contract.min_distance is not None:
+        said.append(f"points {contract.min_distance:g} apart")
     if contract.rounds > 1:
         said.append(f"{contract.rounds} rounds")
     said += [name for name in ("extensive", "periodic") if getattr(contract, name)]

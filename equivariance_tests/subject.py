@@ -178,6 +178,10 @@ class Subject:
         """What clouds describe, as exactly as the dtype of the model can say it."""
         return [self.setting.structure(cloud).rounded(self.dtype) for cloud in clouds]
 
+    def left_out(self, cloud: Cloud) -> str:
+        """Why the contract does not speak of a cloud, or nothing."""
+        return self.setting.left_out(cloud, self.dtype)
+
     # --- evaluation
 
     def __call__(self, structures: Sequence[Structure]) -> Answers:

@@ -36,12 +36,12 @@ OF_MODELS = ("model", "contract", "options")
 class EquivarianceSuite:
     """Tests of one model; override ``model``, and ``contract`` unless the model declares one.
 
-    Every argument of ``certify`` that says how a model is asked or how much is tried is an attribute
-    of the class: ``species``, ``of_structures``, ``unit``, ``call``, ``prepare``, ``dtype``,
-    ``device``, ``profile``, ``seed``, ``known``. What is given here counts, not what the command
-    line says. ``prepare`` is a function of a batch, or a method. Other attributes are refused, as
-    they may be misspelled; names of your own begin with an underscore, are written in capitals, or
-    belong to tests and fixtures.
+    Every argument of ``certify`` that says how a model is asked, or how much is tried, may be an
+    attribute of the class: ``species``, ``of_structures``, ``unit``, ``call``, ``prepare``,
+    ``dtype``, ``device``, ``profile``, ``seed``, ``known``. What is given here counts, not what the
+    command line says. ``prepare`` is a function of a batch, or a method. Other attributes are
+    refused, as they may be misspelled; names of your own begin with an underscore, are written in
+    capitals, or belong to tests and fixtures.
 
     Attributes:
         contract: what the model claims.

@@ -39,6 +39,8 @@ class Contract:
             that environments may end before the network stops seeing (scope "center").
         extensive: whether outputs of structures are sums over fragments out of sight of each other.
         periodic: whether ``cell`` and ``pbc`` are understood.
+        min_distance: least distance of two points, images among them, from which on all this holds,
+            as of a potential with a repulsive core; None if it holds for points in one place, too.
 
     Permutation and translation need no mention: every model on point clouds claims both. Networks
     that choose some of several points at equal distance (nearest neighbors, sampled points) meet
@@ -60,6 +62,7 @@ class Contract:
     envelope: bool
     extensive: bool
     periodic: bool
+    min_distance: float | None
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Contract:
         envelope: bool = False,
         extensive: bool = False,
         periodic: bool = False,
+        min_distance: int | float | None = None,
     ) -> None:
         if group not in ("O(3)", "SO(3)", None):
             raise ValueError(
@@ -91,6 +95,12 @@ class Contract:
             )
         if rounds < 1:
             raise ValueError(f"`rounds` is {rounds} but must be at least 1")
+        if min_distance is not None and not 0 < min_distance < (cutoff or math.inf):
+            below = "" if cutoff is None else f" below the cutoff {cutoff}"
+            raise ValueError(
+                f"`min_distance` is {min_distance} but must be a positive length{below}; None if "
+                "points may be in one place"
+            )
         claims = {
             "outputs": Declaration.of(outputs),
             "inputs": {name: as_representation(spec) for name, spec in (inputs or {}).items()},
@@ -101,6 +111,7 @@ class Contract:
             "envelope": envelope,
             "extensive": extensive,
             "periodic": periodic,
+            "min_distance": None if min_distance is None else float(min_distance),
         }
         for name, value in claims.items():
             object.__setattr__(self, name, value)

@@ -76,6 +76,14 @@ class Check(ABC):
         """How the law holds on each cloud, in their order."""
 
 
+def asked(check: Check, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
+    """Outcomes of a check for those clouds that the contract speaks of; others are skipped."""
+    reasons = {cloud: subject.left_out(cloud) for cloud in clouds}
+    kept = [cloud for cloud in clouds if not reasons[cloud]]
+    found = dict(zip(kept, check.outcomes(subject, kept), strict=True)) if kept else {}
+    return [found.get(cloud, Outcome(cloud, skipped=reasons[cloud])) for cloud in clouds]
+
+
 def every_stratum(contract: Contract) -> list[Cloud]:
     """A cloud of each stratum in a generic orientation, then in the one of its coordinates."""
     names = [name for name in STRATA if contract.periodic or name not in CRYSTALS]

@@ -17,6 +17,7 @@ from torch import Tensor
 from equivariance_tests.checks.approach import MOST_POINTS, degenerate
 from equivariance_tests.checks.check import Check, Outcome
 from equivariance_tests.clouds import Cloud, Structure
+from equivariance_tests.clouds.apart import closest
 from equivariance_tests.failures import Broken, NonFinite, broken
 from equivariance_tests.orders import Order, claimed_order, orders
 from equivariance_tests.scan import Break, Function, find_breaks
@@ -24,6 +25,11 @@ from equivariance_tests.subject import SEED, Subject
 from symmetrize import Contract
 
 PANELS = 8
+# Where paths end: not symmetric about the cloud, which then is neither at an end nor at the middle
+ENDS = (-0.35, 0.45)
+# Where points have to keep apart: lengths of paths, directions drawn for each length, and the part
+# of a path that is seen beyond its ends
+LENGTHS, DRAWS, BEYOND = (1.0, 0.5, 0.25, 0.125, 1 / 32, 1 / 128), 16, 1 / 8
 # Derivatives are followed on paths through these strata, up to this order; elsewhere the output,
 # whose own scan sees kinks of 1e-6 and breaks of the curvature of 1e-2 of its spread
 DERIVATIVES = {
@@ -98,9 +104,14 @@ class PathScan(Check):
             return None
         generator = torch.Generator().manual_seed(SEED + cloud.seed)
         shape = structure.positions.shape
-        velocity = torch.randn(shape, dtype=torch.float64, generator=generator)
-        # not symmetric about the cloud, which then is neither at an end nor at the middle
-        return Path(structure, subject.setting.unit * velocity, -0.35, 0.45)
+        unit, least = subject.setting.unit, subject.contract.min_distance
+        for length in LENGTHS if least is not None else LENGTHS[:1]:
+            for _ in range(DRAWS):
+                drawn = torch.randn(shape, dtype=torch.float64, generator=generator)
+                velocity = length * unit * drawn
+                if least is None or keeps_apart(structure, velocity, *ENDS, least):
+                    return Path(structure, velocity, *ENDS)
+        return None
 
     def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
         """How the law holds on each cloud, in their order."""
@@ -113,6 +124,14 @@ class PathScan(Check):
             else:
                 found.append(scanned(subject, cloud, path, self.highest(cloud)))
         return found
+
+
+def keeps_apart(
+    structure: Structure, velocity: Tensor, low: float, high: float, least: float
+) -> bool:
+    """Whether all points are apart on a path, and on the panels that reach beyond its ends."""
+    more = BEYOND * (high - low)
+    return closest(structure, velocity, low - more, high + more, least) > least
 
 
 def scanned(subject: Subject, cloud: Cloud, path: Path, highest: int) -> Outcome:
