@@ -42,6 +42,9 @@ OF_RANDOM_MODELS = (
 )
 # A model that mixes up its batch is asked about so many times fewer slow cases
 FEWER = 4
+# Of the time for smaller counterexamples one check takes no more than one part of so many, unless
+# there are fewer checks
+SHARES = 4
 # Found before anything else, for they decide how others run
 DECISIVE = ("determinism", "batching")
 
@@ -105,7 +108,8 @@ def certify(
         dtype=dtype,
         device=device,
     )
-    with told(progress) as tell:
+    names = [check.name for check in CHECKS] if checks is None else checks
+    with told(progress, names) as tell:
         certification = Certification(subject, profile, seed, known, tell)
         report = certification.report(checks)
     if progress:
@@ -140,6 +144,8 @@ class Certification:
         self.findings: dict[str, Finding] = {}
         # whether it was told that the model cannot be called at all
         self.refused = False
+        # seconds that counterexamples were made smaller, and checks that may still have some
+        self._shrunk, self._to_come = 0.0, len(CHECKS)
         self._shrinker = Shrinker(subject.setting)
 
     def report(self, names: Sequence[str] | None = None) -> Report:
@@ -151,7 +157,7 @@ class Certification:
         return Report(
             name_of(self.subject.model),
             self.subject.contract,
-            [] if self.refusal else [self.finding(check.name) for check in checks],
+            [] if self.refusal else list(self._findings(checks)),
             {
                 "dtype": str(self.subject.dtype).removeprefix("torch."),
                 "device": str(self.subject.device),
@@ -160,6 +166,11 @@ class Certification:
             },
             self.refusal or "",
         )
+
+    def _findings(self, checks: Sequence[Check]) -> Iterator[Finding]:
+        for number, check in enumerate(checks):
+            self._to_come = len(checks) - number
+            yield self.finding(check.name)
 
     def finding(self, name: str) -> Finding:
         """What the check of this name found."""
@@ -233,9 +244,12 @@ class Certification:
         judged, skipped = 0, Counter[str]()
         worst: Outcome | None = None
         unanswered: list[Outcome] = []
+        pace = 0.0
         self.tell(check.name, 0, total)
         for batch in _batches(clouds, at_once):
+            begun = time.perf_counter()
             outcomes = asked(check, self.subject, batch)
+            pace = (time.perf_counter() - begun) / len(batch)
             heard = [one for one in outcomes if not one.skipped]
             judged += len(heard)
             skipped.update(one.skipped for one in outcomes if one.skipped)
@@ -243,12 +257,12 @@ class Certification:
             # what is not finite may be found here, but does not hide that the law is broken
             wrong = [one for one in failing if not isinstance(one.failure, check.unanswered)]
             if wrong:
-                return self._failed(check, wrong, judged, at_once)
+                return self._failed(check, wrong, judged, at_once, pace)
             unanswered += failing
             worst = max([worst, *heard] if worst else heard, key=_severity, default=None)
             self.tell(check.name, judged + skipped.total(), total)
         if unanswered:
-            return self._failed(check, unanswered, judged, at_once)
+            return self._failed(check, unanswered, judged, at_once, pace)
         if worst is None:
             reason = skipped.most_common(1)[0][0] if skipped else "it has no cases"
             return Finding(check.name, check.law, "skipped", reason=reason)
@@ -257,17 +271,20 @@ class Certification:
         )
 
     def _failed(
-        self, check: Check, failing: Sequence[Outcome], judged: int, at_once: int
+        self, check: Check, failing: Sequence[Outcome], judged: int, at_once: int, pace: float
     ) -> Finding:
         """The finding of a check that failed, with the smallest cloud."""
         setting = self.subject.setting
         first = min(failing, key=lambda one: rank(one.cloud, setting))
+        begun = time.perf_counter()
         small = self._shrinker.smallest(
             lambda clouds: asked(check, self.subject, clouds),
             first,
             at_once,
-            self.profile.shrinking,
+            (self.profile.shrinking - self._shrunk) / min(SHARES, max(1, self._to_come)),
+            pace,
         )
+        self._shrunk += time.perf_counter() - begun
         return Finding(
             check.name,
             check.law,

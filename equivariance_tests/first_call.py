@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import torch
@@ -94,48 +95,56 @@ def _helpful(subject: Subject) -> Iterator[str]:
             continue
 
 
-def _trials(subject: Subject) -> Iterator[tuple[dict[str, Any], str]]:
-    """Further options, and how they are written; one, then two of them together."""
-    species = [
-        ({"species": kinds}, f"species={kinds}: give the integers that `z` may be")
-        for kinds in ([] if subject.setting.species else KINDS)
-    ]
-    of_given = [
-        ({"species": (kind,)}, f"species={(kind,)}, but `z` was {subject.setting.species[0]}")
-        for kind in subject.setting.species[1:]
-    ]
-    radius = subject.setting.cutoff
-    prepared: list[tuple[dict[str, Any], str]] = []
-    if subject.prepare is None:
-        from backbones.adapters import connect
+Trial = tuple[dict[str, Any], str]
 
-        said = f"prepare=connect(radius={radius:g}), from backbones.adapters"
-        prepared = [({"prepare": connect(radius=radius)}, said)]
-    inputs = set(subject.contract.inputs) - subject.setting.of_structures
-    owned = [
-        ({"of_structures": sorted(subject.contract.inputs)}, f"of_structures={sorted(inputs)}")
-        for _ in range(bool(inputs))
+
+def _trials(subject: Subject) -> Iterator[Trial]:
+    """Further options, and how they are written; one, then two of them together, then three."""
+    given = subject.setting.species
+    species: list[Trial] = [
+        ({"species": kinds}, f"species={kinds}: give the integers that `z` may be")
+        for kinds in ([] if given else KINDS)
     ]
-    other = OTHER_DTYPE.get(subject.dtype)
-    dtypes = [({"dtype": other}, f"dtype={other}: this is the precision that it has")] * bool(other)
-    periodic = [
-        (
-            {"contract": replace(subject.contract, periodic=True)},
-            "a contract that says periodic=True: the data then has `cell` and `pbc`",
-        )
-        for _ in range(not subject.contract.periodic)
+    others: list[Trial] = [
+        ({"species": (kind,)}, f"species={(kind,)}, but `z` was {given[0]}") for kind in given[1:]
     ]
-    calls = [({"call": call}, f'call="{call}"') for call in ([] if subject.call else CALLS)]
-    alone = [*species, *of_given, *prepared, *owned, *dtypes, *periodic, *calls]
-    yield from alone
-    for one in (*species, *prepared, *dtypes):
-        for two in (*prepared, *dtypes, *periodic, *calls):
+    prepared = _edges(subject)
+    calls: list[Trial] = [({"call": one}, f'call="{one}"') for one in CALLS if not subject.call]
+    precision, rest = _precision(subject), _of_contract(subject)
+    yield from (*species, *others, *prepared, *precision, *rest, *calls)
+    for one in (*species, *prepared, *precision):
+        for two in (*prepared, *precision, *rest, *calls):
             if not set(one[0]) & set(two[0]):
                 yield {**one[0], **two[0]}, f"{two[1]} and {one[1]}"
-    for one in species:
-        for two in prepared:
-            for call in calls:
-                yield {**one[0], **two[0], **call[0]}, f"{call[1]}, {two[1]} and {one[1]}"
+    for one, two, call in product(species, prepared, calls):
+        yield {**one[0], **two[0], **call[0]}, f"{call[1]}, {two[1]} and {one[1]}"
+
+
+def _edges(subject: Subject) -> list[Trial]:
+    if subject.prepare is not None:
+        return []
+    from backbones.adapters import connect
+
+    radius = subject.setting.cutoff
+    said = f"prepare=connect(radius={radius:g}) from backbones.adapters"
+    return [({"prepare": connect(radius=radius)}, said)]
+
+
+def _precision(subject: Subject) -> list[Trial]:
+    other = OTHER_DTYPE.get(subject.dtype)
+    return [({"dtype": other}, f"dtype={other}, which is its precision")] if other else []
+
+
+def _of_contract(subject: Subject) -> list[Trial]:
+    """Inputs that belong to structures, and cells."""
+    found: list[Trial] = []
+    inputs = sorted(subject.contract.inputs)
+    if set(inputs) - subject.setting.of_structures:
+        found.append(({"of_structures": inputs}, f"of_structures={inputs}"))
+    if not subject.contract.periodic:
+        said = "a contract that says periodic=True: the data then has `cell` and `pbc`"
+        found.append(({"contract": replace(subject.contract, periodic=True)}, said))
+    return found
 
 
 def _with(subject: Subject, how: dict[str, Any]) -> Subject:
@@ -161,7 +170,7 @@ def _given(subject: Subject) -> str:
             batch = subject.prepare(batch)
         except Exception as error:
             return f"nothing, as `prepare` raises {first_line(error)}"
-    values = {name: batch[name] for name in batch.keys() if name != "ptr"}  # noqa: SIM118
+    values = {name: batch[name] for name in sorted(batch.keys()) if name != "ptr"}
     shapes = [
         f"{name} {str(one.dtype).removeprefix('torch.')} {tuple(one.shape)}"
         for name, one in values.items()

@@ -122,7 +122,7 @@ class Report:
     @property
     def seconds(self) -> float:
         """Time of all checks."""
-        return sum(finding.seconds for finding in self.findings)
+        return sum((finding.seconds for finding in self.findings), 0.0)
 
     def to_json(self, command: str = "certify") -> dict[str, Any]:
         """Everything in plain types, with versions, machine, date and command; no folders."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from textwrap import indent, wrap
 from typing import TYPE_CHECKING, Any
 
 from equivariance_tests.clouds import Cloud
+from equivariance_tests.remaining import Remaining
 from symmetrize import Contract
 
 if TYPE_CHECKING:
@@ -195,24 +196,51 @@ def show(report: Report) -> None:
 
 
 @contextmanager
-def told(shown: bool) -> Iterator[Tell]:
-    """A bar on the terminal that is told how far checks are; nothing elsewhere."""
+def told(shown: bool, names: Sequence[str]) -> Iterator[Tell]:
+    """A bar on the terminal that is told how far checks are; nothing elsewhere.
+
+    It shows how far all checks are, how many clouds of the current one are done, and how long the
+    rest will take.
+
+    Args:
+        shown: whether there is a bar at all.
+        names: of the checks, in their order.
+    """
     if not (shown and sys.stderr.isatty()):
         yield lambda check, done, total: None
         return
+    remaining = Remaining(names)
     try:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedColumn
     except ModuleNotFoundError:
-        yield _tell_plainly
+        yield lambda check, done, total: _tell_plainly(remaining, check, done, total)
         return
-    columns = ("{task.description:<20}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        "{task.description:<20}",
+        BarColumn(),
+        TaskProgressColumn(),
+        "{task.fields[clouds]:>14}",
+        TimeElapsedColumn(),
+        "{task.fields[left]}",
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("")
-        yield lambda check, done, total: bar.update(
-            task, description=check, completed=done, total=total
-        )
+        task = bar.add_task("", total=1.0, clouds="", left="")
+
+        def tell(check: str, done: int, total: int) -> None:
+            remaining.tell(check, done, total)
+            bar.update(
+                task,
+                description=check,
+                completed=remaining.part,
+                clouds=f"{done} of {total}",
+                left=remaining.said(),
+            )
+
+        yield tell
 
 
-def _tell_plainly(check: str, done: int, total: int) -> None:
-    print(f"\r{check:<20} {done:>7} of {total}", end="", file=sys.stderr, flush=True)
+def _tell_plainly(remaining: Remaining, check: str, done: int, total: int) -> None:
+    remaining.tell(check, done, total)
+    line = f"{remaining.part:>4.0%}  {check:<20} {done:>7} of {total:<7} {remaining.said()}"
+    print(f"\r{line:<70}", end="", file=sys.stderr, flush=True)

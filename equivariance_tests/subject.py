@@ -67,9 +67,9 @@ class Answers:
         worst = torch.zeros(self.size, dtype=torch.float64)
         for name, values in self.values.items():
             rows = (values.abs() / scales[name]).amax(1) if values.numel() else values[:, 0]
-            # amax of index_reduce drops NaN
+            # what is not finite is so for the whole structure
             rows = torch.where(torch.isfinite(rows), rows, torch.inf)
-            worst = worst.index_reduce(0, self.owner[name], rows, "amax")
+            worst = worst.scatter_reduce(0, self.owner[name], rows, "amax")
         return torch.where(torch.isinf(worst), torch.nan, worst)
 
     def taken(self, structures: Sequence[int]) -> Answers:

@@ -171,6 +171,5 @@ def _failed(
         "title": f"{kind.kind} at {outcome.cloud!r}",
     }
     details = {"order": order.order, "size": limit, "exponent": found.exponent}
-    failure = kind(said, outcome.cloud, structure.code(), limit, outcome.bound, details)
-    failure.curve = curve
+    failure = kind(said, outcome.cloud, structure.code(), limit, outcome.bound, details, curve)
     return Outcome(outcome.cloud, limit, outcome.bound, failure)

@@ -202,14 +202,13 @@ def _failure(cloud: Cloud, path: Path, order: Order, one: Break) -> Broken:
         "path": "pos + t * velocity",
         "velocity": f"torch.tensor({path.velocity.tolist()}, dtype=torch.float64)",
     }
-    failure = kind(said, cloud, path.structure.code(), one.size, details=details)
     half = SHOWN * (path.high - path.low)
     places = torch.linspace(one.place - half, one.place + half, DRAWN, dtype=torch.float64)
     values = order.function(path.at(places))
     # the component whose break shows best against its range
     bends = values.diff(n=one.order + 1, dim=0).abs().amax(0)
     column = int((bends / (values.amax(0) - values.amin(0)).clamp(min=1e-300)).argmax())
-    failure.curve = {
+    curve = {
         "x": places.tolist(),
         "y": values[:, column].tolist(),
         "xlabel": "t along the path",
@@ -217,4 +216,4 @@ def _failure(cloud: Cloud, path: Path, order: Order, one: Break) -> Broken:
         "log": False,
         "title": f"{kind.kind} at t = {one.place:.6g}, {cloud!r}",
     }
-    return failure
+    return kind(said, cloud, path.structure.code(), one.size, details=details, curve=curve)
