@@ -9,18 +9,18 @@ Run: python -m benchmarks.certify_durations [--profiles fast ci]
 import argparse
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Batch
 
 from backbones import PointNet
 from benchmarks._messages import Messages
 from benchmarks._record import read_result, write_result
 from equivariance_tests import PROFILES, certify
-from equivariance_tests.clouds import Structure
 from equivariance_tests.mutants.pairs import PairNetwork
 from equivariance_tests.subject import Subject
 from symmetrize import HierarchicalFrames, Symmetrizer
@@ -38,23 +38,19 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 
 @contextmanager
 def counted():
-    """How many structures are evaluated, and how many are differentiated."""
+    """How many structures the network is asked about, answers and derivatives alike."""
     found: Counter[str] = Counter()
-    before = Subject._evaluated, Subject.gradients
+    before = Subject.raw
 
-    def evaluated(self: Subject, structures: Sequence[Structure]) -> Any:
-        found["evaluated"] += len(structures)
-        return before[0](self, structures)
+    def raw(self: Subject, batch: Batch) -> dict[str, Tensor]:
+        found["structures"] += batch.num_graphs
+        return before(self, batch)
 
-    def gradients(self: Subject, structures: Sequence[Structure], *given: Any) -> Tensor | None:
-        found["differentiated"] += len(structures)
-        return before[1](self, structures, *given)
-
-    Subject._evaluated, Subject.gradients = evaluated, gradients
+    Subject.raw = raw
     try:
         yield found
     finally:
-        Subject._evaluated, Subject.gradients = before
+        Subject.raw = before
 
 
 def measured(make: Callable[[], nn.Module], profile: str) -> dict[str, Any]:
@@ -85,9 +81,7 @@ def table(key: str) -> str:
         for profile in profiles:
             one = found.get(profile)
             cells += (
-                ["-", "-"]
-                if one is None
-                else [f"{one['seconds']:.0f}", f"{one['evaluated'] + one['differentiated']:,}"]
+                ["-", "-"] if one is None else [f"{one['seconds']:.0f}", f"{one['structures']:,}"]
             )
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(rows)
@@ -95,7 +89,8 @@ def table(key: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--profiles", nargs="+", default=["fast", "ci"], choices=tuple(PROFILES))
+    add = parser.add_argument
+    add("--profiles", nargs="+", default=["fast", "ci"], choices=tuple(PROFILES))
     profiles = parser.parse_args().profiles
     torch.set_num_threads(1)
     models: dict[str, Any] = {name: {} for name in MODELS}

@@ -67,8 +67,9 @@ def refusal(subject: Subject) -> str | None:
 def raised(subject: Subject) -> Exception | None:
     """What the model raises on the first of the plain clouds, if it does on all of them."""
     first: Exception | None = None
+    fresh = subject.fresh()  # what it raises now is not what it remembers
     for structure in subject.structures(unrelated(subject.contract)):
-        error = _error(subject, structure)
+        error = _error(fresh, structure)
         if error is None:
             return None
         first = error if first is None else first
