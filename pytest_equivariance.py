@@ -64,7 +64,9 @@ def certify(request: pytest.FixtureRequest) -> Callable[..., Report]:
     def certified(model: Any, contract: Any = None, **how: Any) -> Report:
         __tracebackhide__ = True
         from equivariance_tests.certification import certify, name_of
+        from equivariance_tests.options import OF_CERTIFICATIONS, refuse_unknown
 
+        refuse_unknown(how, OF_CERTIFICATIONS, "options of certify")
         given = {**_options(request, name_of(model)), "progress": False, **how}
         report = certify(model, contract, **given)
         keep(request.node, report, request.node.nodeid)
@@ -83,7 +85,7 @@ def equivariance_certification(request: pytest.FixtureRequest) -> Certification:
 
     suite = request.cls()
     model = suite.model()
-    given = {**_options(request, name_of(model)), **suite.options}
+    given = {**_options(request, name_of(model)), **suite.how()}
     tried = {name: given.pop(name) for name in ("profile", "seed", "known")}
     return Certification(Subject(model, suite.contract, **given), **tried)
 

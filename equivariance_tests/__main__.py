@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # whatever is wrong with what was given: a message, no traceback
         print(f"could not run: {_said(error)}", file=sys.stderr)
         return STATUS["could not run"]
+    if report.reason and options.quiet:
+        print(f"could not run: {report.reason}", file=sys.stderr)
     command = shlex.join(["python", "-m", "equivariance_tests", *given])
     try:
         if options.report is not None:

@@ -24,6 +24,7 @@ from equivariance_tests.certification import check_of
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.clouds.given import as_cloud
 from equivariance_tests.failures import Failure
+from equivariance_tests.options import OF_SUBJECTS, refuse_unknown
 from equivariance_tests.subject import Subject
 from symmetrize import Contract
 
@@ -125,6 +126,11 @@ def _first_failure(
         if reason:
             raise ValueError(f"there is nothing to assert about {law.name}: {reason}")
     laws += [law for law in map(check_of, also) if not law.silent(subject)]
+    reason = subject.left_out(cloud)
+    if reason and cloud is not given:
+        raise ValueError(f"there is nothing to assert about this structure: {reason}")
+    if reason:
+        return None
     if not subject.answered([cloud])[0]:
         laws = [check_of("finiteness")]
     for law in laws:
@@ -152,7 +158,12 @@ _kept: deque[_Kept] = deque(maxlen=KEPT)
 def subject_of(
     model: Any, contract: Contract | None, fresh: bool, how: Mapping[str, Any]
 ) -> Subject:
-    """The model with its spread, which is measured once for the last few models."""
+    """The model with its spread, which is measured once for the last few models.
+
+    Raises:
+        TypeError: if an option is not known.
+    """
+    refuse_unknown(how, OF_SUBJECTS, "options of assertions")
     state = state_of(model)
     for one in list(_kept):
         if one.model is model and one.contract == contract and one.how == how:

@@ -23,6 +23,8 @@ from symmetrize import Contract
 
 # Names under which functions of the positions of one structure take them
 POSITIONS = ("pos", "positions", "points", "coordinates", "coords", "xyz", "x", "r", "R")
+# What functions of the positions of one structure return, in a layout
+OF_POSITIONS = ("o", "n o")
 # Attributes of the data that arguments may be named after
 ATTRIBUTES = ("pos", "z", "batch", "edge_index", "cell", "pbc", "num_graphs")
 
@@ -31,20 +33,30 @@ def as_network(model: Any, contract: Contract, call: str | None = None) -> Calla
     """A callable that takes a batch.
 
     Raises:
-        TypeError: if the model is not callable, or ``call`` is no string.
+        TypeError: if the model is not callable or a class, or ``call`` is no string.
         ValueError: if ``call`` is not understood.
-    """
-    from backbones.adapters import Call, Dense
 
+    >>> as_network(print, Contract("0e"), call=" ")
+    Traceback (most recent call last):
+        ...
+    ValueError: `call` is ' ' but must say how the model is called: attributes of the data, as in \
+"z, pos, batch", or a layout, as in "b n c -> b o" or "n c -> o"; leave it out where the names of \
+its arguments tell
+    """
+    from backbones.adapters import Call
+
+    if isinstance(model, type):
+        raise TypeError(
+            f"the model is the class {model.__name__} but must be one of its instances: give "
+            f"{model.__name__}(...)"
+        )
     if call is not None:
         if not isinstance(call, str):
             raise TypeError(
                 f"`call` is {call!r} but must be a string: attributes of the data, as in "
                 "'z, pos, batch', or a layout, as in 'b n c -> b o'"
             )
-        if "->" in call and call.partition("->")[0].strip() == "n c":
-            return OfPositions(model, contract)
-        return Dense(model, call) if call.split()[:1] == ["b"] else Call(model, call)
+        return _as_said(model, contract, call)
     if hasattr(model, "calculate") and hasattr(model, "implemented_properties"):
         from equivariance_tests.calculators import OfAtoms
 
@@ -53,12 +65,32 @@ def as_network(model: Any, contract: Contract, call: str | None = None) -> Calla
         raise TypeError(
             f"the model is a {type(model).__name__} but must be callable, or an ASE calculator"
         )
-    names = _required(model)
+    names = required(model)
     if names and names[0] in POSITIONS and len(names) == 1:
         return OfPositions(model, contract)
     if names and all(name in (*ATTRIBUTES, *contract.inputs) for name in names):
         return Call(model, ", ".join(names))
     return model
+
+
+def _as_said(model: Any, contract: Contract, call: str) -> Callable[[Batch], Any]:
+    """The network of a model that is called as its user says."""
+    from backbones.adapters import Call, Dense
+
+    if not isinstance(call, str) or not call.strip():
+        raise ValueError(
+            f"`call` is {call!r} but must say how the model is called: attributes of the data, as "
+            'in "z, pos, batch", or a layout, as in "b n c -> b o" or "n c -> o"; leave it out '
+            "where the names of its arguments tell"
+        )
+    takes, _, returns = (part.strip() for part in call.partition("->"))
+    if takes == "n c" and returns in OF_POSITIONS:
+        return OfPositions(model, contract)
+    is_layout = takes == "n c" or takes.split()[:1] == ["b"]
+    try:
+        return Dense(model, call) if is_layout else Call(model, call)
+    except ValueError as error:
+        raise ValueError(f"`call` is {call!r}, which is not understood: {error}") from None
 
 
 class OfPositions:
@@ -93,7 +125,7 @@ class OfPositions:
         return self.outputs.unnamed(values)
 
 
-def _required(model: Any) -> list[str]:
+def required(model: Any) -> list[str]:
     """Names of the arguments that must be given."""
     function = model.forward if isinstance(model, torch.nn.Module) else model
     try:

@@ -17,15 +17,15 @@ from typing import Any
 import torch
 
 from equivariance_tests.checks import CHECKS
-from equivariance_tests.checks.check import Check, Outcome
+from equivariance_tests.checks.check import Check, Outcome, asked
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.draws import drawn
+from equivariance_tests.first_call import refusal, unanswered
 from equivariance_tests.profiles import Profile, profile_of
 from equivariance_tests.report import Finding, Report
 from equivariance_tests.screen import Tell, show, told
 from equivariance_tests.shrinking import Shrinker, rank
 from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import UNRELATED
 from symmetrize import Contract
 
 # Clouds that a law is asked about at once
@@ -42,6 +42,9 @@ OF_RANDOM_MODELS = (
 )
 # A model that mixes up its batch is asked about so many times fewer slow cases
 FEWER = 4
+# Of the time for smaller counterexamples one check takes no more than one part of so many, unless
+# there are fewer checks
+SHARES = 4
 # Found before anything else, for they decide how others run
 DECISIVE = ("determinism", "batching")
 
@@ -109,7 +112,8 @@ def certify(
         dtype=dtype,
         device=device,
     )
-    with told(progress) as tell:
+    names = [check.name for check in CHECKS] if checks is None else checks
+    with told(progress, names) as tell:
         certification = Certification(subject, profile, seed, known, tell)
         report = certification.report(checks)
     if progress:
@@ -142,22 +146,35 @@ class Certification:
         named = known if isinstance(known, Mapping) else dict.fromkeys(known, "")
         self.known = {check_of(name).name: reason for name, reason in named.items()}
         self.findings: dict[str, Finding] = {}
+        # whether it was told that the model cannot be called at all
+        self.refused = False
+        # seconds that counterexamples were made smaller, and checks that may still have some
+        self._shrunk, self._to_come = 0.0, len(CHECKS)
         self._shrinker = Shrinker(subject.setting)
 
     def report(self, names: Sequence[str] | None = None) -> Report:
-        """What the checks of these names found, of all if not given."""
+        """What the checks of these names found, of all if not given.
+
+        Of a model that raises on every plain cloud nothing is found, but why that is.
+        """
         checks = CHECKS if names is None else [check_of(name) for name in names]
         return Report(
             name_of(self.subject.model),
             self.subject.contract,
-            [self.finding(check.name) for check in checks],
+            [] if self.refusal else list(self._findings(checks)),
             {
                 "dtype": str(self.subject.dtype).removeprefix("torch."),
                 "device": str(self.subject.device),
                 "profile": self.profile.name,
                 "seed": self.seed,
             },
+            self.refusal or "",
         )
+
+    def _findings(self, checks: Sequence[Check]) -> Iterator[Finding]:
+        for number, check in enumerate(checks):
+            self._to_come = len(checks) - number
+            yield self.finding(check.name)
 
     def finding(self, name: str) -> Finding:
         """What the check of this name found."""
@@ -213,17 +230,14 @@ class Certification:
         return Finding(check.name, check.law, "skipped", reason=reason) if reason else None
 
     @cached_property
-    def unmeasured(self) -> str | None:
-        """Why errors have no unit: the model has no finite answer to any of many plain clouds.
+    def refusal(self) -> str | None:
+        """Why the model cannot be called at all, if so: told once, before any check."""
+        return refusal(self.subject)
 
-        Raises:
-            Exception: whatever the model raises, if it raises on all of them.
-        """
-        undefined = self.subject.yardstick.undefined
-        if len(undefined) < UNRELATED:
-            return None
-        self.subject(self.subject.structures(undefined[:1]))
-        return f"the model has no finite answer to any of {UNRELATED} generic clouds"
+    @cached_property
+    def unmeasured(self) -> str | None:
+        """Why errors have no unit, if so."""
+        return unanswered(self.subject)
 
     def _tried(self, check: Check) -> Finding:
         """A check on its named clouds, then on random ones, up to the first that fails."""
@@ -234,9 +248,12 @@ class Certification:
         judged, skipped = 0, Counter[str]()
         worst: Outcome | None = None
         unanswered: list[Outcome] = []
+        pace = 0.0
         self.tell(check.name, 0, total)
         for batch in _batches(clouds, at_once):
-            outcomes = check.outcomes(self.subject, batch)
+            begun = time.perf_counter()
+            outcomes = asked(check, self.subject, batch)
+            pace = (time.perf_counter() - begun) / len(batch)
             heard = [one for one in outcomes if not one.skipped]
             judged += len(heard)
             skipped.update(one.skipped for one in outcomes if one.skipped)
@@ -244,12 +261,12 @@ class Certification:
             # what is not finite may be found here, but does not hide that the law is broken
             wrong = [one for one in failing if not isinstance(one.failure, check.unanswered)]
             if wrong:
-                return self._failed(check, wrong, judged, at_once)
+                return self._failed(check, wrong, judged, at_once, pace)
             unanswered += failing
             worst = max([worst, *heard] if worst else heard, key=_severity, default=None)
             self.tell(check.name, judged + skipped.total(), total)
         if unanswered:
-            return self._failed(check, unanswered, judged, at_once)
+            return self._failed(check, unanswered, judged, at_once, pace)
         if worst is None:
             reason = skipped.most_common(1)[0][0] if skipped else "it has no cases"
             return Finding(check.name, check.law, "skipped", reason=reason)
@@ -258,17 +275,20 @@ class Certification:
         )
 
     def _failed(
-        self, check: Check, failing: Sequence[Outcome], judged: int, at_once: int
+        self, check: Check, failing: Sequence[Outcome], judged: int, at_once: int, pace: float
     ) -> Finding:
         """The finding of a check that failed, with the smallest cloud."""
         setting = self.subject.setting
         first = min(failing, key=lambda one: rank(one.cloud, setting))
+        begun = time.perf_counter()
         small = self._shrinker.smallest(
-            lambda clouds: check.outcomes(self.subject, clouds),
+            lambda clouds: asked(check, self.subject, clouds),
             first,
             at_once,
-            self.profile.shrinking,
+            (self.profile.shrinking - self._shrunk) / min(SHARES, max(1, self._to_come)),
+            pace,
         )
+        self._shrunk += time.perf_counter() - begun
         return Finding(
             check.name,
             check.law,
@@ -282,13 +302,15 @@ class Certification:
 
     def _cases(self, check: Check) -> list[Cloud]:
         cases = [cloud for cloud in check.cases(self.subject.contract) if self._has_room(cloud)]
+        if check.slow:  # of few cases none should be one that says nothing
+            cases = [cloud for cloud in cases if not self.subject.left_out(cloud)] or cases[:1]
         cases = list(dict.fromkeys(cases))
         most = self.profile.slow_cases
         if most is not None and not self.subject.batched:  # thousands of calls for each
             most = max(2, most // FEWER)
         if not check.slow or most is None or len(cases) <= most:
             return cases
-        return [cases[round(k * (len(cases) - 1) / max(1, most - 1))] for k in range(most)]
+        return _few(cases, most, check.telling)
 
     def _has_room(self, cloud: Cloud) -> bool:
         most = self.profile.case_points
@@ -349,6 +371,15 @@ def _batches(clouds: Iterable[Cloud], size: int) -> Iterator[list[Cloud]]:
     rest = iter(clouds)
     while batch := list(islice(rest, size)):
         yield batch
+
+
+def _few(cases: Sequence[Cloud], most: int, telling: Sequence[str]) -> list[Cloud]:
+    """Those on the most telling strata, and others spread over the rest, in the order of all."""
+    first = [cloud for stratum in telling for cloud in cases if cloud.stratum == stratum][:most]
+    rest = [cloud for cloud in cases if cloud.stratum not in telling]
+    others = min(most - len(first), len(rest))
+    spread = [rest[round(k * (len(rest) - 1) / max(1, others - 1))] for k in range(others)]
+    return [cloud for cloud in cases if cloud in (*first, *spread)]
 
 
 def _severity(outcome: Outcome) -> float:

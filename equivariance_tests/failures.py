@@ -26,7 +26,6 @@ class Failure(AssertionError):  # noqa: N818 - of a model, not of a program
     """
 
     kind = "failure"
-    curve: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -36,8 +35,9 @@ class Failure(AssertionError):  # noqa: N818 - of a model, not of a program
         error: int | float = float("nan"),
         bound: int | float = float("nan"),
         details: dict[str, Any] | None = None,
+        curve: dict[str, Any] | None = None,
     ) -> None:
-        self.said, self.cloud, self.code = said, cloud, code
+        self.said, self.cloud, self.code, self.curve = said, cloud, code, curve
         self.error, self.bound, self.details = float(error), float(bound), details or {}
         super().__init__(self.text())
 
@@ -52,8 +52,9 @@ class Failure(AssertionError):  # noqa: N818 - of a model, not of a program
         return "\n".join(lines)
 
     def __reduce__(self) -> Any:
-        given = (self.said, self.cloud, self.code, self.error, self.bound, self.details)
-        return type(self), given
+        # made from its arguments, with whatever was noted about it
+        given = (self.said, self.cloud, self.code, self.error, self.bound, self.details, self.curve)
+        return type(self), given, dict(vars(self))
 
 
 class NotEquivariant(Failure):

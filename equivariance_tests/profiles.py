@@ -17,11 +17,12 @@ class Profile:
         name: of the profile.
         clouds: random ones, over all laws of which a cloud takes milliseconds.
         slow_clouds: the same for checks of which a cloud takes up to seconds.
-        slow_cases: named cases of each slow check; None for all.
+        slow_cases: named cases of each slow check, the most telling first; None for all.
         case_points: largest number of points of a named case; None for all. The time of networks
             that see all pairs, or of averages over frames, grows faster than linearly with it.
         points: largest number of points of a random cloud, about.
-        shrinking: seconds, at most, in which the smallest cloud that fails is looked for.
+        shrinking: seconds, at most and over all checks, in which the smallest clouds that fail are
+            looked for.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Profile:
 PROFILES: dict[str, Profile] = {
     one.name: one
     for one in (
-        Profile("fast", clouds=1_000, slow_clouds=6, slow_cases=12, case_points=12, shrinking=4.0),
+        Profile("fast", clouds=1_000, slow_clouds=4, slow_cases=6, case_points=12),
         Profile("ci", clouds=10_000, slow_clouds=60, slow_cases=None, points=12),
         Profile("deep", clouds=100_000, slow_clouds=600, slow_cases=None, points=12),
     )

@@ -74,17 +74,21 @@ class Report:
         contract: that it was held to.
         findings: one for each check, in the order in which they ran.
         setting: dtype, device, profile and seed.
+        reason: why no check ran, if the model could not be called at all.
     """
 
     model: str
     contract: Contract
     findings: Sequence[Finding]
     setting: Mapping[str, str | int] = field(default_factory=dict)
+    reason: str = ""
 
     def __getitem__(self, check: str) -> Finding:
         for finding in self.findings:
             if finding.check == check:
                 return finding
+        if self.reason:
+            raise KeyError(f"there is no finding of {check!r}: {self.reason}")
         names = ", ".join(finding.check for finding in self.findings)
         raise KeyError(f"there is no finding of {check!r}, but of: {names}")
 
@@ -118,7 +122,7 @@ class Report:
     @property
     def seconds(self) -> float:
         """Time of all checks."""
-        return sum(finding.seconds for finding in self.findings)
+        return sum((finding.seconds for finding in self.findings), 0.0)
 
     def to_json(self, command: str = "certify") -> dict[str, Any]:
         """Everything in plain types, with versions, machine, date and command; no folders."""
@@ -131,6 +135,7 @@ class Report:
                 "setting": dict(self.setting),
                 "status": self.status,
                 "passed": self.passed,
+                "reason": without_folders(self.reason),
                 "cases": self.cases,
                 "seconds": round(self.seconds, 3),
                 "findings": [finding.to_json() for finding in self.findings],
@@ -183,6 +188,7 @@ def contract_to_json(contract: Contract) -> dict[str, Any]:
                 "envelope",
                 "extensive",
                 "periodic",
+                "min_distance",
             )
         },
     }

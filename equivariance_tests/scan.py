@@ -10,11 +10,15 @@ a kink, 2 for a break of the curvature.
 
 What is steep but smooth, a tanh of width 1e-6 say, keeps its tail at first and loses it faster
 than any power once panels are as short as it is wide.
+
+What rounding does inside the function is measured where a tail falls as slowly as that of a break,
+and not where it falls faster: most of what is smooth needs no more than the panels themselves.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -27,6 +31,8 @@ NODES, TAIL = 13, 4
 ROUNDING = 30.0
 # Places of a panel at which inner rounding is measured, and how far above it a tail may lie
 JITTERED, INNER = slice(0, None, 3), 10.0
+# A tail that falls by this factor as its panel is halved is that of no break of any order
+FALLS = 2.0**-4
 # Short panels that tell the rounding of a function, their length in that of the path, and how far
 # above their tails a break must be
 SHORT_PANELS, SHORT, STAIRS = 9, 1e-6, 10.0
@@ -101,23 +107,23 @@ def find_breaks(
     []
     """
     least = max(float(least), torch.finfo(torch.float64).tiny)
-    curve = _Curve(function, jittered, _staircase(function, low, high, least))
+    curve = _Curve(function, jittered, (low, high), least)
     ends = torch.linspace(low, high, panels + 1, dtype=torch.float64)
     # neighbors share half a panel, and the first and last reach beyond the path by half of one, so
     # that no break lies at the end of all that hold it
     half = float(ends[1] - ends[0]) / 2
     starts = torch.cat([ends[:-1], ends - half])
-    tails, floors = curve.tails(starts, 2 * half)
+    first = curve.panels(starts, 2 * half)
     margin = AT_THE_END * (high - low)
     found: list[Break] = []
     visited: list[float] = []
-    for k in torch.argsort(tails / floors, descending=True).tolist():
-        if tails[k] <= ABOVE * floors[k]:
+    for k in torch.argsort(first.excess, descending=True).tolist():
+        if first.excess[k] <= ABOVE:
             break
         start = float(starts[k])
         if any(start - half <= place <= start + 3 * half for place in visited):
             continue
-        place, one = _followed(curve, start, 2 * half, (low, high), orders)
+        place, one = _followed(curve, start, 2 * half, first.tail(k), orders)
         visited.append(place)
         if one is not None and low - margin <= place <= high + margin:
             found.append(one)
@@ -127,20 +133,33 @@ def find_breaks(
 
 
 def _followed(
-    curve: "_Curve", start: float, length: float, ends: tuple[float, float], orders: int
+    curve: "_Curve", start: float, length: float, last: float, orders: int
 ) -> tuple[float, Break | None]:
-    """Where a panel is hardest, and the break there if its tail falls as a power."""
-    lengths, tails = [], []
-    while length > SHORTEST * np.spacing(max(map(abs, ends))):
+    """Where a panel is hardest, and the break there if its tail falls as a power.
+
+    Args:
+        curve: the function.
+        start: where the panel begins.
+        length: of the panel.
+        last: its tail.
+        orders: breaks of this order and above are not looked for.
+    """
+    lengths: list[float] = []
+    tails: list[float] = []
+    while length > SHORTEST * np.spacing(max(map(abs, curve.ends))):
         length /= 2
         starts = start + length * torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
-        candidates, floors = curve.tails(starts, length)
-        best = int((candidates / floors).argmax())
-        start = float(starts[best])
-        if candidates[best] <= ABOVE * floors[best]:
+        panels = curve.panels(starts, length)
+        best = int(panels.excess.argmax())
+        start, tail, floor = float(starts[best]), panels.tail(best), panels.floor(best)
+        if tail > max(ABOVE * floor, FALLS * last):
+            panels = curve.with_inner_rounding(panels, best)
+            tail, floor = panels.tail(0), panels.floor(0)
+        if tail <= ABOVE * floor:
             break
+        last = tail
         lengths.append(length)
-        tails.append(float(candidates[best]))
+        tails.append(tail)
     place = start + length / 2
     if len(tails) < LEVELS:
         return place, None
@@ -173,48 +192,84 @@ def _staircase(
     A function that is the sum of large numbers inside is a staircase, and each of its steps a jump.
     """
     places = torch.linspace(low, high, SHORT_PANELS + 2, dtype=torch.float64)[1:-1]
-    exact = _Curve(function, None, torch.zeros(1, dtype=torch.float64))
     nodes, to_coefficients = _chebyshev()
-    values = exact.at(function, places[:, None] + SHORT * (high - low) * nodes)
+    values = _at(function, places[:, None] + SHORT * (high - low) * nodes)
     tails = torch.einsum("kn,pnv->pkv", to_coefficients[-TAIL:], values).abs().amax(1)
     return (STAIRS * tails.median(0).values).clamp(min=least)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Curve:
-    """A function, the same with its inputs changed by rounding, and the least that counts."""
+    """A function, the same with its inputs changed by rounding, its ends, the least that counts."""
 
     function: Function
     jittered: Function | None
-    least: Float[Tensor, "values"]
+    ends: tuple[float, float]
+    least: float
 
-    def tails(
-        self, starts: Float[Tensor, "panels"], length: float
-    ) -> tuple[Float[Tensor, "panels"], Float[Tensor, "panels"]]:
-        """Largest of the last coefficients of each panel, and what rounding makes of them."""
+    @cached_property
+    def steps(self) -> Float[Tensor, "values"]:
+        """Tails that are rounding wherever they are."""
+        return _staircase(self.function, *self.ends, self.least)
+
+    def panels(self, starts: Float[Tensor, "panels"], length: float) -> "_Panels":
+        """Tails of panels, and what rounding of values and places makes of them."""
         nodes, to_coefficients = _chebyshev()
         places = starts[:, None] + length * (nodes + 1) / 2
-        values = self.at(self.function, places)
+        values = _at(self.function, places)
         coefficients = torch.einsum("kn,pnv->pkv", to_coefficients, values)
-        tail = coefficients[:, -TAIL:].abs().amax(1)
         eps = torch.finfo(torch.float64).eps
         spread = values.amax(1) - values.amin(1)
         reach = torch.maximum(starts.abs(), (starts + length).abs())[:, None]
-        floor = ROUNDING * eps * (values.abs().amax(1) + spread * reach / length)
-        if self.jittered is not None:
-            change = self.at(self.jittered, places[:, JITTERED]) - values[:, JITTERED]
-            # one place may lie within rounding of a break, half of them do not
-            floor = torch.maximum(floor, INNER * change.abs().median(1).values)
-        floor = torch.maximum(floor, self.least)
-        best = (tail / floor).argmax(1, keepdim=True)
-        return tail.gather(1, best)[:, 0], floor.gather(1, best)[:, 0]
+        floors = ROUNDING * eps * (values.abs().amax(1) + spread * reach / length)
+        tails = coefficients[:, -TAIL:].abs().amax(1)
+        return _Panels(places, values, tails, floors.clamp(min=self.least))
 
-    @staticmethod
-    def at(
-        function: Function, places: Float[Tensor, "panels nodes"]
-    ) -> Float[Tensor, "panels nodes values"]:
-        """Values of one of the functions."""
-        return function(places.reshape(-1)).detach().double().reshape(*places.shape, -1)
+    def with_inner_rounding(self, panels: "_Panels", one: int) -> "_Panels":
+        """One of some panels, and what rounding makes of it that is done inside the function."""
+        places, values, tails, floors = (
+            part[one : one + 1]
+            for part in (panels.places, panels.values, panels.tails, panels.floors)
+        )
+        floors = torch.maximum(floors, self.steps)
+        if self.jittered is not None:
+            change = _at(self.jittered, places[:, JITTERED]) - values[:, JITTERED]
+            # one place may lie within rounding of a break, half of them do not
+            floors = torch.maximum(floors, INNER * change.abs().median(1).values)
+        return _Panels(places, values, tails, floors)
+
+
+@dataclass(frozen=True)
+class _Panels:
+    """Panels of one length: the largest of their last coefficients, and what rounding makes."""
+
+    places: Float[Tensor, "panels nodes"]
+    values: Float[Tensor, "panels nodes values"]
+    tails: Float[Tensor, "panels values"]
+    floors: Float[Tensor, "panels values"]
+
+    @property
+    def excess(self) -> Float[Tensor, "panels"]:
+        """By how much the worst value of each is above rounding, as a factor."""
+        return (self.tails / self.floors).amax(1)
+
+    def tail(self, panel: int) -> float:
+        """That of the worst value."""
+        return float(self.tails[panel, self._worst(panel)])
+
+    def floor(self, panel: int) -> float:
+        """That of the worst value."""
+        return float(self.floors[panel, self._worst(panel)])
+
+    def _worst(self, panel: int) -> int:
+        return int((self.tails[panel] / self.floors[panel]).argmax())
+
+
+def _at(
+    function: Function, places: Float[Tensor, "panels nodes"]
+) -> Float[Tensor, "panels nodes values"]:
+    """Values of a function."""
+    return function(places.reshape(-1)).detach().double().reshape(*places.shape, -1)
 
 
 def _sides(

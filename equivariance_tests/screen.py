@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from textwrap import indent, wrap
 from typing import TYPE_CHECKING, Any
 
 from equivariance_tests.clouds import Cloud
+from equivariance_tests.remaining import Remaining
 from symmetrize import Contract
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ Tell = Callable[[str, int, int], None]
 
 def screen(report: Report) -> str:
     """The whole report, in lines of up to 100 columns where code does not need more."""
+    if report.reason:
+        return "\n\n".join([head(report), summary(report)])
     name = max([len("check"), *(len(one.check) for one in report.findings)])
     findings: list[Finding] = []
     told: set[str] = set()
@@ -50,10 +53,8 @@ def screen(report: Report) -> str:
         findings.append(replace(one, reason="as above") if repeated else one)
         told.add(one.reason)
     rows = [line for one in findings for line in _row(one, name)]
-    setting = ", ".join(f"{key} {value}" for key, value in report.setting.items())
-    head = [f"{report.model}: {claims(report.contract)}", setting]
     parts = [
-        "\n".join(line for text in head for line in wrap(text, WIDTH)),
+        head(report),
         "\n".join([_line("check", "error", "floor", "verdict", "worst cloud", name), *rows]),
         *(_explained(one) for one in report.findings if one.verdict in ("failed", "known")),
         *(
@@ -66,8 +67,17 @@ def screen(report: Report) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def head(report: Report) -> str:
+    """Which model, what it claims, and how it was asked."""
+    setting = ", ".join(f"{key} {value}" for key, value in report.setting.items())
+    said = [f"{report.model}: {claims(report.contract)}", setting]
+    return "\n".join(line for text in said for line in wrap(text, WIDTH))
+
+
 def summary(report: Report) -> str:
-    """The verdict, and how many of the checks and clouds it rests on."""
+    """The verdict, and how many of the checks and clouds it rests on; or why there is none."""
+    if report.reason:
+        return "\n".join(wrap(f"{report.status}: {report.reason}", WIDTH, break_long_words=False))
     verdicts = [one.verdict for one in report.findings]
     counts = [
         f"{verdicts.count(verdict)} {verdict}"
@@ -95,6 +105,8 @@ def claims(contract: Contract) -> str:
     said = [contract.group or "no group", smoothness]
     if contract.cutoff is not None:
         said.append(f"cutoff {contract.cutoff:g}")
+    if contract.min_distance is not None:
+        said.append(f"points {contract.min_distance:g} apart")
     if contract.rounds > 1:
         said.append(f"{contract.rounds} rounds")
     said += [name for name in ("extensive", "periodic") if getattr(contract, name)]
@@ -184,24 +196,51 @@ def show(report: Report) -> None:
 
 
 @contextmanager
-def told(shown: bool) -> Iterator[Tell]:
-    """A bar on the terminal that is told how far checks are; nothing elsewhere."""
+def told(shown: bool, names: Sequence[str]) -> Iterator[Tell]:
+    """A bar on the terminal that is told how far checks are; nothing elsewhere.
+
+    It shows how far all checks are, how many clouds of the current one are done, and how long the
+    rest will take.
+
+    Args:
+        shown: whether there is a bar at all.
+        names: of the checks, in their order.
+    """
     if not (shown and sys.stderr.isatty()):
         yield lambda check, done, total: None
         return
+    remaining = Remaining(names)
     try:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedColumn
     except ModuleNotFoundError:
-        yield _tell_plainly
+        yield lambda check, done, total: _tell_plainly(remaining, check, done, total)
         return
-    columns = ("{task.description:<20}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        "{task.description:<20}",
+        BarColumn(),
+        TaskProgressColumn(),
+        "{task.fields[clouds]:>14}",
+        TimeElapsedColumn(),
+        "{task.fields[left]}",
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("")
-        yield lambda check, done, total: bar.update(
-            task, description=check, completed=done, total=total
-        )
+        task = bar.add_task("", total=1.0, clouds="", left="")
+
+        def tell(check: str, done: int, total: int) -> None:
+            remaining.tell(check, done, total)
+            bar.update(
+                task,
+                description=check,
+                completed=remaining.part,
+                clouds=f"{done} of {total}",
+                left=remaining.said(),
+            )
+
+        yield tell
 
 
-def _tell_plainly(check: str, done: int, total: int) -> None:
-    print(f"\r{check:<20} {done:>7} of {total}", end="", file=sys.stderr, flush=True)
+def _tell_plainly(remaining: Remaining, check: str, done: int, total: int) -> None:
+    remaining.tell(check, done, total)
+    line = f"{remaining.part:>4.0%}  {check:<20} {done:>7} of {total:<7} {remaining.said()}"
+    print(f"\r{line:<70}", end="", file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ luck of a random search.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +46,12 @@ class Shrinker:
         self._listed: dict[tuple[int, bool], list[tuple[Rank, Cloud]]] = {}
 
     def smallest(
-        self, judge: Judge, outcome: Outcome, at_once: int, seconds: int | float
+        self,
+        judge: Judge,
+        outcome: Outcome,
+        at_once: int,
+        seconds: int | float,
+        pace: int | float = 0.0,
     ) -> Outcome:
         """The simplest failing outcome of the same kind.
 
@@ -54,17 +60,26 @@ class Shrinker:
             outcome: one that failed.
             at_once: how many clouds in one call; if one by one, fewer of each stratum are tried.
             seconds: after which no further clouds are judged.
+            pace: seconds that a cloud took: as many are judged at once as there is time for.
         """
         kind, end = type(outcome.failure), time.monotonic() + seconds
 
         def first_failing(clouds: Sequence[Cloud]) -> Outcome | None:
-            for start in range(0, len(clouds), at_once):
-                if time.monotonic() > end:
+            nonlocal pace
+            start = 0
+            while start < len(clouds):
+                begun = time.monotonic()
+                time_for = (end - begun) / pace if pace > 0 else math.inf
+                if begun >= end or time_for < 1:
                     break
+                some = clouds[start : start + int(min(at_once, time_for))]
+                start += len(some)
                 try:
-                    found = judge(clouds[start : start + at_once])
+                    found = judge(some)
                 except Exception:  # a cloud on which the check itself fails is no simpler case
                     continue
+                finally:
+                    pace = (time.monotonic() - begun) / len(some)
                 for one in found:
                     if type(one.failure) is kind:
                         return one

@@ -67,9 +67,9 @@ class Answers:
         worst = torch.zeros(self.size, dtype=torch.float64)
         for name, values in self.values.items():
             rows = (values.abs() / scales[name]).amax(1) if values.numel() else values[:, 0]
-            # amax of index_reduce drops NaN
+            # what is not finite is so for the whole structure
             rows = torch.where(torch.isfinite(rows), rows, torch.inf)
-            worst = worst.index_reduce(0, self.owner[name], rows, "amax")
+            worst = worst.scatter_reduce(0, self.owner[name], rows, "amax")
         return torch.where(torch.isinf(worst), torch.nan, worst)
 
     def taken(self, structures: Sequence[int]) -> Answers:
@@ -139,6 +139,7 @@ class Subject:
         self.weighed_outputs: tuple[str, ...] = ()
         self.remembered: dict[Hashable, float] = {}
         self._answered: dict[Cloud, bool] = {}
+        self._others: dict[Hashable, Subject] = {}
 
     @cached_property
     def yardstick(self) -> Yardstick:
@@ -148,15 +149,12 @@ class Subject:
         return measured(self)
 
     def at(self, dtype: torch.dtype) -> Subject:
-        """The same model in another precision."""
-        other = copy.copy(self)
-        other.dtype = dtype
-        net = _converted(self.model, dtype, self.device)
-        other.net = as_network(net, self.contract, self.call)
-        other.remembered, other._answered = {}, {}
-        for found in ("yardstick", "_attached"):
-            other.__dict__.pop(found, None)
-        return other
+        """A copy of the model in some precision, the same one each time."""
+        # those that are asked in another way are other subjects
+        key = (dtype, self.batched, self.alone)
+        if key not in self._others:
+            self._others[key] = self._copied(dtype)
+        return self._others[key]
 
     def fresh(self) -> Subject:
         """The same model as it was given, whatever it was asked since: a copy where one can be."""
@@ -166,14 +164,27 @@ class Subject:
                 other.model = copy.deepcopy(self.model)
             except Exception:  # open files, locks, modules of C
                 other.model = self.model
-        fresh = other.at(self.dtype)
-        if "yardstick" in self.__dict__:
-            fresh.yardstick = self.yardstick
-        return fresh
+        return other._copied(self.dtype)
+
+    def _copied(self, dtype: torch.dtype) -> Subject:
+        """A copy that was never asked, but knows the spread where that is of the same numbers."""
+        other = copy.copy(self)
+        other.dtype = dtype
+        net = _converted(self.model, dtype, self.device)
+        other.net = as_network(net, self.contract, self.call)
+        other.remembered, other._answered, other._others = {}, {}, {}
+        other.__dict__.pop("_attached", None)
+        if dtype != self.dtype:
+            other.__dict__.pop("yardstick", None)
+        return other
 
     def structures(self, clouds: Sequence[Cloud]) -> list[Structure]:
         """What clouds describe, as exactly as the dtype of the model can say it."""
         return [self.setting.structure(cloud).rounded(self.dtype) for cloud in clouds]
+
+    def left_out(self, cloud: Cloud) -> str:
+        """Why the contract does not speak of a cloud, or nothing."""
+        return self.setting.left_out(cloud, self.dtype)
 
     # --- evaluation
 

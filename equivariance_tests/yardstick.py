@@ -46,6 +46,8 @@ ROUNDINGS = 50.0
 # Displacements over which slopes are measured, relative to the extent of the cloud
 DISPLACEMENTS = (1e-2, 1e-4, 1e-6, 1e-8)
 DIRECTIONS = 2
+# No point moves by more than this many times the size of a normal displacement
+FARTHEST = 8.0
 # Generic clouds, and places on lines through them, that tell what is rounded inside: in steps of a
 # few last digits any function that is not rounded is straight
 INNER, LINE, STRIDE = 15, 7, 4.0
@@ -196,6 +198,7 @@ def rounding(
                     structure.positions.shape, dtype=torch.float64, generator=generator
                 )
                 step = max(relative * structure.extent, 64 * own * structure.largest)
+                step = min(step, subject.setting.room / FARTHEST)
                 moved.append(structure.at(structure.positions + step * away).rounded(subject.dtype))
                 slopes.append(eps * structure.largest / step)
             change = subject(moved).minus(here).largest(scales)

@@ -42,6 +42,8 @@ class Contract:
             that environments may end before the network stops seeing (scope "center").
         extensive: whether outputs of structures are sums over fragments out of sight of each other.
         periodic: whether ``cell`` and ``pbc`` are understood.
+        min_distance: least distance of two points, images among them, from which on all this holds,
+            as of a potential with a repulsive core; None if it holds for points in one place, too.
 
     Permutation and translation need no mention: every model on point clouds claims both. Networks
     that choose some of several points at equal distance (nearest neighbors, sampled points) meet
@@ -64,6 +66,7 @@ class Contract:
     extensive: bool
     periodic: bool
     positions: tuple[str, ...]
+    min_distance: float | None
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class Contract:
         extensive: bool = False,
         periodic: bool = False,
         positions: Sequence[str] = (),
+        min_distance: int | float | None = None,
     ) -> None:
         if group not in ("O(3)", "SO(3)", None):
             raise ValueError(
@@ -98,6 +102,12 @@ class Contract:
             )
         if not isinstance(rounds, Integral) or rounds < 1:
             raise ValueError(f"`rounds` is {rounds!r} but must be an integer, at least 1")
+        if min_distance is not None and not 0 < min_distance < (cutoff or math.inf):
+            below = "" if cutoff is None else f" below the cutoff {cutoff}"
+            raise ValueError(
+                f"`min_distance` is {min_distance} but must be a positive length{below}; None if "
+                "points may be in one place"
+            )
         claims = {
             "outputs": Declaration.of(outputs),
             "inputs": representations_of({} if inputs is None else inputs),
@@ -109,6 +119,7 @@ class Contract:
             "extensive": extensive,
             "periodic": periodic,
             "positions": names_of_positions(positions),
+            "min_distance": None if min_distance is None else float(min_distance),
         }
         for name, value in claims.items():
             object.__setattr__(self, name, value)

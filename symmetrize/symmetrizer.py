@@ -281,6 +281,7 @@ class Symmetrizer(nn.Module):
             cutoff=self.frames.cutoff if self.scope == "center" else None,
             extensive=self.scope == "center" and self.reduce == "sum",
             periodic=declared is not None and declared.periodic,
+            min_distance=None if declared is None else declared.min_distance,
         )
 
     def ensemble(self, data: Data) -> Ensemble:

@@ -217,3 +217,48 @@ def test_the_entry_point_is_declared():
     assert declared == {"pytest_equivariance": "pytest_equivariance"}
     found = importlib.metadata.EntryPoint("pytest_equivariance", "pytest_equivariance", "pytest11")
     assert found.load().__name__ == "pytest_equivariance"
+
+
+LOST = """
+from equivariance_tests import Contract
+from equivariance_tests.suite import EquivarianceSuite
+
+
+class OfSpecies:
+    def __call__(self, data):
+        rows = data.z[:, None].to(data.pos.dtype)
+        return rows.new_zeros(data.num_graphs, 1).index_add(0, data.batch, rows)
+
+
+class TestLost(EquivarianceSuite):
+    contract = Contract("0e")
+
+    def model(self):
+        return OfSpecies()
+
+
+class TestFound(TestLost):
+    species = (1, 8)
+
+
+def test_misspelled(certify):
+    certify(OfSpecies(), Contract("0e"), specis=(1, 8))
+"""
+
+
+def test_a_suite_says_once_what_is_missing_and_takes_it_as_an_attribute(tmp_path):
+    (tmp_path / "test_lost.py").write_text(LOST)
+    done = session(tmp_path, "-k", "parity or permutation or misspelled", "-rs", "--tb=short")
+    lines = done.stdout.splitlines()
+
+    def verdict(test: str) -> str:
+        return next(line for line in lines if f"test_lost.py::{test} " in line)
+
+    # in the order of the checks
+    assert "FAILED" in verdict("TestLost::test_parity")
+    assert "SKIPPED" in verdict("TestLost::test_permutation")
+    assert "the model could not be called, as was told before" in done.stdout
+    assert " ".join(done.stdout.split()).count("It answers with species=(1, 6, 8)") == 1
+    assert "PASSED" in verdict("TestFound::test_permutation")
+    assert "FAILED" in verdict("test_misspelled")
+    assert "is 'species' meant?" in done.stdout

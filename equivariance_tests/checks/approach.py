@@ -87,6 +87,7 @@ class StratumApproach(Check):
     name = "stratum approach"
     law = "F, its gradient and Hessian have one limit at a degenerate cloud"
     slow = True
+    telling = ("line", "pyramid", "octahedron", "point and copy", "coincident", "at the cutoff")
 
     def silent(self, subject: Subject) -> str | None:
         """Only what claims to be continuous has limits."""
@@ -113,12 +114,14 @@ def approached(subject: Subject, cloud: Cloud) -> Outcome:
         return Outcome(cloud)
     worst = Outcome(cloud)
     highest = HIGHEST if len(structure) <= MOST_POINTS else 0
+    # directions have length one, over all points: none moves by more than a tenth of this
+    unit = min(subject.setting.unit, 10 * subject.setting.room)
     for order in orders(subject, structure, highest):
-        few = measured(order, structure, FEW, subject.setting.unit, jitter=False)
+        few = measured(order, structure, FEW, unit, jitter=False)
         ratio = float(few.ranges[-1] / few.ranges[0].clamp(min=ROUNDING))
         if float(few.ranges[-1]) <= ROUNDING or ratio < FALLS:
             continue
-        found = measured(order, structure, ALL, subject.setting.unit)
+        found = measured(order, structure, ALL, unit)
         if not bool(torch.isfinite(found.ranges).all()):
             said = f"{order.name} is not finite close to this cloud"
             failure = NonFinite(said, cloud, structure.code(), details={"order": order.order})
@@ -176,6 +179,5 @@ def _failed(
         "size": limit,
         "exponent": found.exponent,
     }
-    failure = kind(said, outcome.cloud, structure.code(), limit, outcome.bound, details)
-    failure.curve = curve
+    failure = kind(said, outcome.cloud, structure.code(), limit, outcome.bound, details, curve)
     return Outcome(outcome.cloud, limit, outcome.bound, failure)

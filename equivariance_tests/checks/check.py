@@ -60,12 +60,15 @@ class Check(ABC):
         name: as in reports, and in lists of known failures.
         law: what is checked, in one line.
         slow: whether a cloud takes seconds rather than milliseconds.
+        telling: strata that come first where a slow check is asked about a few clouds only: those
+            on which it finds the most.
         unanswered: kinds of failure that are not of this law, but of whether there is an answer.
     """
 
     name: ClassVar[str]
     law: ClassVar[str]
     slow: ClassVar[bool] = False
+    telling: ClassVar[tuple[str, ...]] = ()
     unanswered: ClassVar[tuple[type[Failure], ...]] = (NonFinite, Raises)
 
     def silent(self, subject: Subject) -> str | None:
@@ -79,6 +82,14 @@ class Check(ABC):
     @abstractmethod
     def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
         """How the law holds on each cloud, in their order."""
+
+
+def asked(check: Check, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
+    """Outcomes of a check for those clouds that the contract speaks of; others are skipped."""
+    reasons = {cloud: subject.left_out(cloud) for cloud in clouds}
+    kept = [cloud for cloud in clouds if not reasons[cloud]]
+    found = dict(zip(kept, check.outcomes(subject, kept), strict=True)) if kept else {}
+    return [found.get(cloud, Outcome(cloud, skipped=reasons[cloud])) for cloud in clouds]
 
 
 def every_stratum(contract: Contract) -> list[Cloud]:

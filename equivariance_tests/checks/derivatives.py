@@ -33,6 +33,7 @@ from equivariance_tests.subject import SEED, Subject
 from equivariance_tests.yardstick import (
     DIRECTIONS,
     DISPLACEMENTS,
+    FARTHEST,
     STRIDES,
     leaving,
     of_generic_clouds,
@@ -205,13 +206,17 @@ def displacement(
 ) -> Float[Tensor, "points 3"]:
     """A random displacement of all points, about as long as the cloud is large.
 
+    Twice as short as what brings points closer than the contract says, where it has a distance.
     Numbers are small multiples of a power of two, to be printed and read.
     """
     single = len(structure) == 0 or bool((structure.positions == structure.positions[0]).all())
     length = subject.setting.unit if single else structure.extent
     rng = np.random.default_rng([SEED, seed])
     steps = torch.from_numpy(rng.integers(-4, 5, size=(len(structure), 3)) / 4.0)
-    return steps * 2.0 ** round(math.log2(length))
+    power = round(math.log2(length))
+    if subject.setting.room < math.inf:
+        power = min(power, math.floor(math.log2(subject.setting.room / 2)))
+    return steps * 2.0**power
 
 
 def gradient_rounding(
@@ -242,6 +247,7 @@ def gradient_rounding(
             for one in structures:
                 away = torch.randn(one.positions.shape, dtype=torch.float64, generator=generator)
                 step = max(relative * one.extent, 64 * eps * one.largest)
+                step = min(step, subject.setting.room / FARTHEST)
                 moved.append(one.at(one.positions + step * away).rounded(subject.dtype))
                 slopes.append(torch.full((len(one), 1), eps * one.largest / step).double())
             change = (_gradient(subject, moved, covector) - here).abs() * torch.cat(slopes)

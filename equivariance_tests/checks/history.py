@@ -133,6 +133,7 @@ class Walk(RuleBasedStateMachine):
         self.subject, self.other = self.pristine.fresh(), self.pristine.fresh()
         _answer(self.subject, self.distraction)
         self.structure = self.pristine.structures([self.start])[0]
+        self.allowed = self.structure
         self.steps: list[str] = []
         if not self._ask("ask"):
             raise ValueError(
@@ -246,6 +247,10 @@ class Walk(RuleBasedStateMachine):
     def _ask(self, said: str, more: Sequence[Structure] = ()) -> bool:
         """Compare the model with the other one, distracted; whether that one has an answer."""
         self.structure = self.structure.rounded(self.subject.dtype)
+        if not self.subject.setting.stands(self.structure):
+            self.structure = self.allowed  # as if the step had not been taken
+            return True
+        self.allowed = self.structure
         self.steps.append(said)
         asked = [self.structure, *more]
         # in this order: what cannot be copied shares its memory with what follows

@@ -93,7 +93,7 @@ class Locality(FiniteLaw):
         worst.add(alone, "as a point beyond the receptive field is taken away", where)
         for other in others:
             worst.add(other.minus(first), "as a point beyond the receptive field moves", where)
-        for k, spacing in enumerate(spacings(subject.contract)):
+        for k, spacing in enumerate(spacings(subject.contract, subject.setting.apart)):
             chains = [Chain(subject, one, spacing, k % 3) for one in structures]
             here = subject([one.at_the_cloud for one in chains])
             there = subject([one.elsewhere for one in chains])
@@ -119,12 +119,13 @@ class Locality(FiniteLaw):
         return torch.maximum(alone, super().bounds(subject, self.roughest(subject, structures)))
 
     def roughest(self, subject: Subject, structures: Sequence[Structure]) -> list[Structure]:
-        """With the longest chain."""
-        return [Chain(subject, one, SPACINGS[0], 0).at_the_cloud for one in structures]
+        """With a long chain."""
+        spacing = spacings(subject.contract, subject.setting.apart)[0]
+        return [Chain(subject, one, spacing, 0).at_the_cloud for one in structures]
 
 
-def spacings(contract: Contract) -> list[float]:
-    """How far the points of chains are apart, in cutoffs.
+def spacings(contract: Contract, apart: int | float = 0.0) -> list[float]:
+    """How far the points of chains are apart, in cutoffs, where that is no less than ``apart``.
 
     With one round more than is claimed, the middle of a chain of 2 (rounds + 1) steps sees both of
     its ends: in steps of just more than rounds / (rounds + 1) cutoffs these are out of sight, and
@@ -134,7 +135,8 @@ def spacings(contract: Contract) -> list[float]:
     0.515625
     """
     rounds = contract.rounds
-    return [*SPACINGS, rounds / (rounds + 1) * (1 + 1 / 32)]
+    found = [*SPACINGS, rounds / (rounds + 1) * (1 + 1 / 32)]
+    return [spacing for spacing in found if spacing * (contract.cutoff or 0.0) >= apart]
 
 
 class Chain:

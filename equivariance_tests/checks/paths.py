@@ -17,6 +17,7 @@ from torch import Tensor
 from equivariance_tests.checks.approach import MOST_POINTS, degenerate
 from equivariance_tests.checks.check import Check, Outcome
 from equivariance_tests.clouds import Cloud, Structure
+from equivariance_tests.clouds.apart import closest
 from equivariance_tests.failures import Broken, NonFinite, broken
 from equivariance_tests.orders import Order, claimed_order, orders
 from equivariance_tests.scan import Break, Function, find_breaks
@@ -24,6 +25,11 @@ from equivariance_tests.subject import SEED, Subject
 from symmetrize import Contract
 
 PANELS = 8
+# Where paths end: not symmetric about the cloud, which then is neither at an end nor at the middle
+ENDS = (-0.35, 0.45)
+# Where points have to keep apart: lengths of paths, directions drawn for each length, and the part
+# of a path that is seen beyond its ends
+LENGTHS, DRAWS, BEYOND = (1.0, 0.5, 0.25, 0.125, 1 / 32, 1 / 128), 16, 1 / 8
 # Derivatives are followed on paths through these strata, up to this order; elsewhere the output,
 # whose own scan sees kinks of 1e-6 and breaks of the curvature of 1e-2 of its spread
 DERIVATIVES = {
@@ -51,6 +57,8 @@ ORDERS = 3
 # Changes of the output, its gradient and Hessian below this part of the spread are rounding:
 # what is steep, as a switch of width 0.01, loses two digits with each derivative
 LEAST = (1e-14, 1e-12, 1e-9)
+# Places at which a function must be finite
+SEEN = 9
 # Places of the drawing of a break, and the part of the path that it shows
 DRAWN, SHOWN = 81, 0.05
 
@@ -75,6 +83,7 @@ class PathScan(Check):
     name = "path scan"
     law = "F, its gradient and Hessian are as smooth as declared along paths"
     slow = True
+    telling = ("generic", "point and copy", "line", "pyramid", "antiparallel", "ties")
 
     def silent(self, subject: Subject) -> str | None:
         """Only what claims to be continuous has no jumps."""
@@ -84,6 +93,10 @@ class PathScan(Check):
         """A path through a cloud on each stratum."""
         return [cloud for cloud in degenerate(contract) if cloud.stratum in THROUGH]
 
+    def highest(self, cloud: Cloud) -> int:
+        """Order of the highest derivative that is scanned on the path of a cloud."""
+        return DERIVATIVES.get(cloud.stratum, 0)
+
     def path(self, subject: Subject, cloud: Cloud) -> Path | None:
         """The path that belongs to a cloud; None if it has none."""
         structure = subject.setting.structure(cloud)
@@ -91,9 +104,14 @@ class PathScan(Check):
             return None
         generator = torch.Generator().manual_seed(SEED + cloud.seed)
         shape = structure.positions.shape
-        velocity = torch.randn(shape, dtype=torch.float64, generator=generator)
-        # not symmetric about the cloud, which then is neither at an end nor at the middle
-        return Path(structure, subject.setting.unit * velocity, -0.35, 0.45)
+        unit, least = subject.setting.unit, subject.contract.min_distance
+        for length in LENGTHS if least is not None else LENGTHS[:1]:
+            for _ in range(DRAWS):
+                drawn = torch.randn(shape, dtype=torch.float64, generator=generator)
+                velocity = length * unit * drawn
+                if least is None or keeps_apart(structure, velocity, *ENDS, least):
+                    return Path(structure, velocity, *ENDS)
+        return None
 
     def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
         """How the law holds on each cloud, in their order."""
@@ -104,20 +122,28 @@ class PathScan(Check):
             if path is None:
                 found.append(Outcome(cloud, skipped="no answer, or no path through it"))
             else:
-                found.append(scanned(subject, cloud, path))
+                found.append(scanned(subject, cloud, path, self.highest(cloud)))
         return found
 
 
-def scanned(subject: Subject, cloud: Cloud, path: Path) -> Outcome:
-    """The first break on a path that the contract does not allow."""
+def keeps_apart(
+    structure: Structure, velocity: Tensor, low: float, high: float, least: float
+) -> bool:
+    """Whether all points are apart on a path, and on the panels that reach beyond its ends."""
+    more = BEYOND * (high - low)
+    return closest(structure, velocity, low - more, high + more, least) > least
+
+
+def scanned(subject: Subject, cloud: Cloud, path: Path, highest: int) -> Outcome:
+    """The first break on a path, up to some derivative, that the contract does not allow."""
     claimed = claimed_order(subject.contract)
     smoothness = subject.contract.smoothness
     noise = 0.0
-    for order in orders(subject, path.structure, DERIVATIVES.get(cloud.stratum, 0)):
+    for order in orders(subject, path.structure, highest):
         # a kink of the gradient is a break of the curvature: orders add
         allowed = ORDERS if smoothness == math.inf else min(ORDERS, claimed - order.order + 1)
         function, jittered = along(order, path)
-        places = torch.linspace(path.low, path.high, 13, dtype=torch.float64)
+        places = torch.linspace(path.low, path.high, SEEN, dtype=torch.float64)
         here = function(places)
         if not bool(torch.isfinite(here).all()):
             said = f"{order.name} is not finite on a path through this cloud"
@@ -189,8 +215,7 @@ def _failure(cloud: Cloud, path: Path, order: Order, one: Break) -> Broken:
         "path": "pos + t * velocity",
         "velocity": f"torch.tensor({path.velocity.tolist()}, dtype=torch.float64)",
     }
-    failure = kind(said, cloud, path.structure.code(), one.size, details=details)
-    failure.curve = {
+    curve = {
         "x": places.tolist(),
         "y": values[:, column].tolist(),
         "xlabel": "t along the path",
@@ -198,4 +223,4 @@ def _failure(cloud: Cloud, path: Path, order: Order, one: Break) -> Broken:
         "log": False,
         "title": f"{kind.kind} at t = {one.place:.6g}, {cloud!r}",
     }
-    return failure
+    return kind(said, cloud, path.structure.code(), one.size, details=details, curve=curve)

@@ -70,6 +70,7 @@ class WorkClosure(DerivativeLaw):
     law = "the integral of grad F . dx from a to b is F(b) - F(a)"
     failure = WorkNotClosed
     slow = True
+    telling = ("generic", "pair", "line", "plane", "antiparallel", "at the cutoff")
     order = 0
 
     def cases(self, contract: Contract) -> list[Cloud]:

@@ -8,6 +8,7 @@ same for all clouds of a model, its cutoff, its species, the attributes that it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equivariance_tests.clouds.apart import fitted, least_distance
 from equivariance_tests.clouds.carried import check_kinds
 from equivariance_tests.clouds.crystals import CRYSTALS
 from equivariance_tests.clouds.strata import CUTOFF, FINITE
@@ -25,6 +27,11 @@ from symmetrize import Contract
 # Where the clouds of large coordinates lie, in powers of ten of (1, -1, 1/2)
 # Further positions of a decorated cloud
 FURTHER = 3
+# Where the contract has a least distance clouds keep this factor more, but less than the cutoff, so
+# that there is room for the displacements of the checks
+GAP = 1.25
+# The part of it by which large coordinates may be rounded off
+ROUNDED_OFF = 1e-3
 AWAY = torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)
 STRATA: tuple[str, ...] = (*FINITE, *CRYSTALS)
 
@@ -129,7 +136,8 @@ class Setting:
             species: the integers that ``z`` may be.
             of_structures: names of inputs with one row for each structure.
             unit: length that points of a cloud are typically apart, in the unit of the positions;
-                a third of the cutoff if not given, 1 without a cutoff.
+                a third of the cutoff if not given, 1 without a cutoff, or the least distance of the
+                contract if that is larger.
             carries: kinds of data that structures carry.
 
         Raises:
@@ -143,8 +151,10 @@ class Setting:
             )
         if unit is not None:
             cutoff = CUTOFF * float(unit)
+        elif contract.cutoff is not None:
+            cutoff = contract.cutoff
         else:
-            cutoff = CUTOFF if contract.cutoff is None else contract.cutoff
+            cutoff = CUTOFF * max(1.0, contract.min_distance or 0.0)
         kinds = check_kinds(carries)
         return cls(cutoff, tuple(species), contract, frozenset(of_structures), kinds)
 
@@ -153,8 +163,42 @@ class Setting:
         """The length that is 1 in the strata."""
         return self.cutoff / CUTOFF
 
+    @property
+    def apart(self) -> float:
+        """How far points of clouds are apart at least; 0 if the contract does not say."""
+        least = self.contract.min_distance
+        if least is None:
+            return 0.0
+        within = math.inf if self.contract.cutoff is None else self.contract.cutoff
+        return min(GAP * least, math.sqrt(least * within))
+
+    @property
+    def room(self) -> float:
+        """How far any point may be moved in any direction; infinite if it does not matter."""
+        least = self.contract.min_distance
+        return math.inf if least is None else 0.45 * (self.apart - least)
+
+    def stands(self, structure: Structure) -> bool:
+        """Whether the points are as far apart as the contract says."""
+        least = self.contract.min_distance
+        return least is None or least_distance(structure, least) >= least
+
+    def left_out(self, cloud: Cloud, dtype: torch.dtype = torch.float64) -> str:
+        """Why the contract does not speak of a cloud, as a dtype has it, or nothing."""
+        least = self.contract.min_distance
+        if least is None:
+            return ""
+        structure = self.structure(cloud).rounded(dtype)
+        enough = least if isinstance(cloud, Given) else (1 - ROUNDED_OFF) * self.apart
+        if least_distance(structure, enough) >= enough:
+            return ""
+        return f"points are closer than the contract speaks of, from {least:g} on"
+
     def structure(self, cloud: Cloud) -> Structure:
-        """The structure that a cloud describes, for this model."""
+        """The structure that a cloud describes, for this model.
+
+        With points that are apart, where the contract has a least distance and the stratum allows.
+        """
         if isinstance(cloud, Given) and cloud.given is not None:
             return cloud.given
         rng = np.random.default_rng(cloud.seed)
@@ -166,17 +210,38 @@ class Setting:
             # in a smaller one there would be neighbors without number
             factor = max(factor, 1.0)
             points, pbc = crystal.points[: cloud.first], crystal.pbc
-            cell = self._scaled(crystal.cell, factor) @ matrix.T
+            cell = self._scaled(crystal.cell, factor)
         else:
             points = FINITE[cloud.stratum](cloud.number, cloud.seed)[: cloud.first]
             if self.contract.periodic:  # finite structures are batched with periodic ones
                 cell = torch.zeros(3, 3, dtype=torch.float64)
                 pbc = torch.zeros(3, dtype=torch.bool)
-        positions = self._scaled(points, factor) @ matrix.T
+        positions, cell = self._apart(cloud, self._scaled(points, factor), cell, pbc)
+        positions = positions @ matrix.T
+        cell = None if cell is None else cell @ matrix.T
         structure = self._dressed(Structure(positions, cell=cell, pbc=pbc), cloud, rng)
         if cloud.offset:
             structure = structure.moved(self.unit * 10.0**cloud.offset * AWAY)
         return structure
+
+    def _apart(
+        self, cloud: Cloud, points: Tensor, cell: Tensor | None, pbc: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Points and cell as they are, or fewer or further apart, if there is a least distance."""
+        if not self.apart:
+            return points, cell
+        # lengths count: that of the cutoff, and of cells as compared with it
+        measured = "cutoff" in cloud.stratum
+        crystal = cloud.stratum in CRYSTALS
+        fit = fitted(
+            Structure(points, cell=cell, pbc=pbc),
+            self.apart,
+            thinned=measured or crystal,
+            scaled=not measured or cloud.stratum == "crystal larger than the cutoff",
+        )
+        if fit is None:
+            return points, cell
+        return fit.factor * points[fit.kept], None if cell is None else fit.factor * cell
 
     def _scaled(self, points: Tensor, factor: float) -> Tensor:
         # multiplied first: a point at CUTOFF then lies exactly at the cutoff

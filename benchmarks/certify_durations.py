@@ -1,0 +1,106 @@
+"""How long does certification take, profile by profile, for typical networks that are right?
+
+One core, float64, all checks. Seconds of the processor, so that a machine with other work to do
+tells the same; and how many structures the network is asked about, which no machine changes.
+
+Run: python -m benchmarks.certify_durations [--profiles fast ci]
+"""
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from backbones import PointNet
+from benchmarks._messages import Messages
+from benchmarks._record import read_result, write_result
+from equivariance_tests import PROFILES, certify
+from equivariance_tests.mutants.pairs import PairNetwork
+from equivariance_tests.subject import Subject
+from symmetrize import HierarchicalFrames, Symmetrizer
+
+OUTPUTS = {"energy": "0e", "vector": "1o"}
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "sums over pairs": PairNetwork,
+    "two rounds of messages, 16 channels": Messages,
+    "two rounds of messages, 64 channels": lambda: Messages(width=64),
+    "PointNet, averaged over frames": lambda: Symmetrizer(
+        PointNet(OUTPUTS, width=8, species=1), frames=HierarchicalFrames(length_scale=1.0)
+    ),
+}
+
+
+@contextmanager
+def counted():
+    """How many structures the network is asked about, answers and derivatives alike."""
+    found: Counter[str] = Counter()
+    before = Subject.raw
+
+    def raw(self: Subject, batch: Batch) -> dict[str, Tensor]:
+        found["structures"] += batch.num_graphs
+        return before(self, batch)
+
+    Subject.raw = raw
+    try:
+        yield found
+    finally:
+        Subject.raw = before
+
+
+def measured(make: Callable[[], nn.Module], profile: str) -> dict[str, Any]:
+    """Seconds of all checks and of each, and what the network was asked."""
+    torch.manual_seed(0)
+    model = make().double().eval()
+    start = time.process_time()
+    with counted() as asked:
+        report = certify(model, profile=profile, progress=False)
+    assert report.passed, str(report)
+    return {
+        "seconds": round(time.process_time() - start, 1),
+        "clouds": report.cases,
+        **asked,
+        "checks": {one.check: round(one.seconds, 2) for one in report.findings},
+    }
+
+
+def table(key: str) -> str:
+    """Seconds in each profile that was measured, as Markdown."""
+    assert key == "profiles"
+    result = read_result("certify_durations")
+    profiles = [name for name in PROFILES if any(name in one for one in result["models"].values())]
+    head = "".join(f" {name}: seconds | structures asked |" for name in profiles)
+    rows = [f"| network |{head}", "|---|" + "---|---|" * len(profiles)]
+    for name, found in result["models"].items():
+        cells = []
+        for profile in profiles:
+            one = found.get(profile)
+            cells += (
+                ["-", "-"] if one is None else [f"{one['seconds']:.0f}", f"{one['structures']:,}"]
+            )
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--profiles", nargs="+", default=["fast", "ci"], choices=tuple(PROFILES))
+    profiles = parser.parse_args().profiles
+    torch.set_num_threads(1)
+    models: dict[str, Any] = {name: {} for name in MODELS}
+    for profile in profiles:
+        for name, make in MODELS.items():
+            models[name][profile] = measured(make, profile)
+            print(profile, name, models[name][profile]["seconds"], flush=True)
+            path = write_result("certify_durations", {"models": models})
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
