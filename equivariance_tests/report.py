@@ -189,6 +189,7 @@ def contract_to_json(contract: Contract) -> dict[str, Any]:
                 "extensive",
                 "periodic",
                 "min_distance",
+                "positions",
             )
         },
     }
