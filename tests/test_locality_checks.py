@@ -15,6 +15,8 @@ from equivariance_tests.checks.locality import Chain, Locality, spacings
 from equivariance_tests.checks.permutation import Permutation
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.failures import NotLocal
+from equivariance_tests.mutants.forces import CONTRACT as FORCES
+from equivariance_tests.mutants.forces import Potential
 from equivariance_tests.mutants.pairs import CUTOFF, PairNetwork
 from equivariance_tests.mutants.rounds import LONGER, Messages, claimed
 from equivariance_tests.subject import Subject
@@ -28,6 +30,16 @@ def judged(law: Any, model: Any, contract: Contract, dtype: torch.dtype = torch.
     subject = Subject(model, contract, dtype=dtype)
     assert law.silent(subject) is None
     return law.outcomes(subject, GENERIC)
+
+
+class EnergyOfMessages(Messages):
+    """The energy of two rounds alone."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def forward(self, data: Any) -> dict[str, Tensor]:
+        return {"energy": super().forward(data)["energy"]}
 
 
 class Pooled(Messages):
@@ -105,6 +117,22 @@ def test_the_ends_of_chains_are_out_of_sight(stratum: str, rounds: int) -> None:
             near = [x[x.norm(dim=1) <= reach] for x in (here, there)]
             keys = [sorted(map(tuple, x.mul(2**20).round().tolist())) for x in near]
             assert keys[0] == keys[1]
+
+
+def test_forces_see_twice_as_far_as_their_energy() -> None:
+    """A potential of one round passes as such; one of two rounds does not."""
+
+    class Rounds(Potential):
+        """The energy of two rounds, and its forces."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.other = self.energy = EnergyOfMessages()
+
+    two = Contract(FORCES.outputs, cutoff=CUTOFF, rounds=2, periodic=True)
+    assert [one.failure for one in judged(Locality(), Potential(), FORCES) if one.failure] == []
+    assert [one.failure for one in judged(Locality(), Rounds(), two) if one.failure] == []
+    assert all(one.failure is not None for one in judged(Locality(), Rounds(), FORCES))
 
 
 # --- which output

@@ -9,17 +9,21 @@ chain of points, which begins at the cloud, to the end of an equal chain that be
 
 If the ends of a chain are more than two receptive fields apart, no point of it sees both. Then
 every point has the same surroundings, within its receptive field, as one of the other structure
-has, and all outputs are the same, be they sums over points or any other function of these.
+has, and all outputs are the same, be they sums over points or any other function of these. Forces
+see twice as far as the energy that they are derivatives of, as it is the energy of their neighbors,
+too: of them the cloud and the point that moves are asked, which are out of sight even so.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from equivariance_tests.checks.check import Law, Outcome, every_stratum
+from equivariance_tests.checks.energies import FORCES, derivatives_in
 from equivariance_tests.checks.permutation import reordered
 from equivariance_tests.checks.worst import Errors, Worst
 from equivariance_tests.clouds import Cloud, Structure
@@ -98,6 +102,7 @@ class Locality(FiniteLaw):
             here = subject([one.at_the_cloud for one in chains])
             there = subject([one.elsewhere for one in chains])
             change = here.minus(reordered(there, [c.partners for c in chains], subject.contract))
+            change = _without_forces(change, chains, subject.contract)
             length = chains[0].hops if chains else 0
             said = (
                 f"as a point moves from the end of a chain of {length} steps of "
@@ -170,6 +175,14 @@ class Chain:
         self.elsewhere = _joined(subject, structure, moved)
         self.partners = self._partners(len(structure), places, reach)
 
+    @property
+    def ends(self) -> Bool[Tensor, "points 1"]:
+        """Which points are not between the ends of a chain."""
+        whole = len(self.partners)
+        number = whole - 1 - 2 * (self.hops - 1)
+        place = torch.arange(whole)[:, None]
+        return (place < number) | (place == whole - 1)
+
     def _places(self, step: float, axis: int, aside: float, grid: float) -> Float[Tensor, "hops 3"]:
         """All points of a chain but the first, from it."""
         k = torch.arange(1, self.hops + 1)
@@ -191,6 +204,15 @@ class Chain:
         swapped = torch.where(sees, second, first), torch.where(sees, first, second)
         last = torch.tensor([number + 2 * length])
         return torch.cat([torch.arange(number), *swapped, last])
+
+
+def _without_forces(change: Answers, chains: Sequence[Chain], contract: Contract) -> Answers:
+    """Without what derivatives of an energy say of the points of chains, which see both ends."""
+    if FORCES not in derivatives_in(contract):
+        return change
+    kept = torch.cat([torch.zeros(0, 1, dtype=torch.bool), *(one.ends for one in chains)])
+    values = torch.where(kept, change.values[FORCES], 0.0)
+    return replace(change, values={**change.values, FORCES: values})
 
 
 def beside(
