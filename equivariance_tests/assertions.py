@@ -22,10 +22,13 @@ from torch_geometric.data import Data
 
 from equivariance_tests.certification import check_of
 from equivariance_tests.clouds import Cloud
+from equivariance_tests.clouds.cloud import Given
 from equivariance_tests.clouds.given import as_cloud
 from equivariance_tests.failures import Failure
+from equivariance_tests.first_call import refusal, unanswered
 from equivariance_tests.options import OF_SUBJECTS, refuse_unknown
 from equivariance_tests.subject import Subject
+from equivariance_tests.yardstick import UNRELATED
 from symmetrize import Contract
 
 # Models whose spread is remembered
@@ -110,16 +113,38 @@ def _assert(
     also: tuple[str, ...] = (),
 ) -> None:
     __tracebackhide__ = True
+    how = {**_species_of(cloud), **how}
     failure = _first_failure(subject_of(model, contract, fresh, how), checks, cloud, also)
     if failure is not None:
         # here and nowhere else: to Hypothesis failures of one kind are then one failure
         raise failure
 
 
+def _species_of(given: Cloud | Data | Tensor) -> dict[str, tuple[int, ...]]:
+    """The species of a structure of one's own are those that its model knows, if nobody says."""
+    kinds = given.get("z") if isinstance(given, Data) else None
+    if not isinstance(kinds, Tensor) or kinds.is_floating_point() or kinds.numel() == 0:
+        return {}
+    return {"species": tuple(kinds.unique().tolist())}
+
+
 def _first_failure(
     subject: Subject, checks: tuple[str, ...], given: Cloud | Data | Tensor, also: tuple[str, ...]
 ) -> Failure | None:
     cloud = as_cloud(given, subject.setting)
+    own = cloud.given if isinstance(cloud, Given) else None
+    own_cell = own is not None and own.cell is not None and not subject.contract.periodic
+    if own is not None and (own.kept is not None or own_cell):
+        subject = subject.fresh()
+        subject.around = own
+        subject.__dict__.pop("yardstick", None)
+    unasked = len(subject.yardstick.undefined) == UNRELATED and checks != ("finiteness",)
+    if unasked and subject.answered([cloud])[0]:
+        # errors without a unit would all pass
+        raise ValueError(
+            "the model answers this structure, but none of the plain clouds that tell how much its "
+            f"outputs vary: {refusal(subject) or unanswered(subject)}"
+        )
     laws = [check_of(name) for name in checks]
     for law in laws:
         reason = law.silent(subject)

@@ -105,6 +105,8 @@ class Subject:
         batched: whether structures share a batch; turned off for models that mix them up.
         alone: whether what a model answers in a batch only is not answered; see ``ask_alone``.
         weighed_outputs: those that derivatives are asked of; all if empty.
+        around: a structure of a user that spreads are measured around, if it has attributes that
+            the model may read and other structures lack.
         remembered: numbers that were measured once for this model, by what they are.
 
     Raises:
@@ -136,6 +138,7 @@ class Subject:
         self.dtype, self.device = dtype, torch.device(device)
         self.net = as_network(_converted(model, dtype, self.device), contract, call)
         self.batched, self.alone = True, False
+        self.around: Structure | None = None
         self.weighed_outputs: tuple[str, ...] = ()
         self.remembered: dict[Hashable, float] = {}
         self._answered: dict[Cloud, bool] = {}

@@ -30,6 +30,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from equivariance_tests.clouds import Cloud, Structure, Turn
+from equivariance_tests.clouds.given import around
 from equivariance_tests.subject import Answers, Subject
 from symmetrize import Contract
 
@@ -78,9 +79,11 @@ class Yardstick:
 def measured(subject: Subject) -> Yardstick:
     """The spread of each output of a model over unrelated clouds.
 
-    It is infinite where the model answers none of them.
+    Of a model that is asked about a structure of a user with attributes of its own: over structures
+    like that one. It is infinite where the model answers none of them.
     """
-    clouds = unrelated(subject.contract)
+    one = subject.around
+    clouds = unrelated(subject.contract) if one is None else around(one, UNRELATED)
     answered = subject.answered(clouds)
     undefined = tuple(c for c, good in zip(clouds, answered, strict=True) if not good)
     if len(undefined) == len(clouds):

@@ -5,6 +5,7 @@ Everything is float64 and on the CPU; ``collate`` makes the batch that a model t
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +34,7 @@ class Structure:
         of_structures: names of the inputs with a single row, which belongs to the structure.
         further: (m, 3) further positions by name, which turn and move along.
         carries: kinds of what it carries, see ``carried``; made of its points when it is collated.
+        kept: data of a user with whatever else its model reads, which stays as it is.
     """
 
     positions: Float[Tensor, "points 3"]
@@ -43,6 +45,7 @@ class Structure:
     of_structures: frozenset[str] = frozenset()
     further: Mapping[str, Float[Tensor, "others 3"]] = field(default_factory=dict)
     carries: tuple[str, ...] = ()
+    kept: Data | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -87,7 +90,17 @@ class Structure:
         return torch.cat([self.positions, *self.further.values()])
 
     def permuted(self, order: Int[Tensor, "points"]) -> Structure:
-        """The same points in another order."""
+        """The same points in another order.
+
+        Raises:
+            ValueError: if attributes of a user come along, of which nobody knows how they change.
+        """
+        if self.kept is not None:
+            raise ValueError(
+                f"the structure has {sorted(self.kept.keys())}, which cannot be put in another "
+                "order: give data with pos, z, cell and declared inputs alone, and let `prepare` "
+                "add the rest"
+            )
         return replace(
             self,
             positions=self.positions[order],
@@ -153,7 +166,8 @@ def collate(
     """
     items = []
     for structure in structures:
-        item = Data(pos=structure.positions.to(dtype))
+        item = Data() if structure.kept is None else copy.copy(structure.kept)
+        item.pos = structure.positions.to(dtype)
         if structure.species is not None:
             item.z = structure.species
         if structure.cell is not None and structure.pbc is not None:
