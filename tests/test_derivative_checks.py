@@ -18,6 +18,9 @@ from symmetrize import Contract, Symmetrizer, per_point
 from symmetrize.representation import as_representation
 from tests.strata import DeepSet, wigner
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("as_users_run_it")
+
 LAWS = (Gradients(), LieDerivative(), WorkClosure())
 DTYPES = (torch.float64, torch.float32)
 OUTPUTS = {"energy": "0e", "vector": "1o"}

@@ -20,6 +20,9 @@ from equivariance_tests.mutants.forces import CONTRACT, MUTANTS, OUTPUTS, Potent
 from equivariance_tests.subject import Subject
 from symmetrize import Contract, Derivatives, per_point
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("as_users_run_it")
+
 LAWS = (ForcesAndStress(), WorkOfForces())
 DTYPES = (torch.float64, torch.float32)
 GENERIC = Cloud("generic", 5, 1, (3, -1, 2, 5))

@@ -230,7 +230,10 @@ ADAPTERS: dict[str, tuple[Callable[[], Any], str]] = {
     "a class to call": (lambda: Call(SchNet, "z, pos"), r"the class SchNet.*Call\(SchNet\("),
     "a dense class": (lambda: Dense(nn.Linear, "b n c -> b n o"), r"Dense\(Linear\(\.\.\.\)"),
     "no model": (lambda: Call(None, "pos"), "the model is a NoneType but must be"),
-    "no signature": (lambda: Call(print, ""), "the signature is '' but must name.*'data' for the"),
+    "no signature": (
+        lambda: Call(print, ""),
+        "`call` is '' but must say how the model is called.*'data' for the",
+    ),
     "blanks": (lambda: Call(print, "  "), "the signature is '  ' but must name"),
     "only results": (lambda: Call(print, "-> energy"), "the signature is '-> energy' but must"),
     "None": (lambda: Call(print, None), "the signature is None but must name"),
@@ -246,7 +249,7 @@ ADAPTERS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "no call to certify": (
         lambda: as_network(print, Contract("0e"), ""),
-        "the signature is '' but must name",
+        "`call` is '' but must say how the model is called",
     ),
     "a list to certify": (
         lambda: as_network(print, Contract("0e"), ["pos"]),

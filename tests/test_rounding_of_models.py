@@ -23,6 +23,9 @@ from equivariance_tests.subject import Subject
 from symmetrize import Contract
 from tests.healthy import of_cubic_moments
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("as_users_run_it")
+
 LAWS: tuple[Check, ...] = (
     *(Equivariance(), Parity(), Permutation(), Translation(), LieDerivative()),
 )

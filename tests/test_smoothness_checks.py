@@ -19,6 +19,9 @@ from equivariance_tests.subject import Subject
 from symmetrize import Contract, FrameAveraging, HierarchicalFrames, Symmetrizer, cutoff_switch
 from tests.strata import DeepSet
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("as_users_run_it")
+
 CUTOFF = 3.0
 GENERIC = Cloud("generic", 5, 1, (3, -1, 2, 5))
 

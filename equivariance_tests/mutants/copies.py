@@ -89,14 +89,17 @@ class NamesOnce(Spoiled):
         return data
 
 
-def _mutant(net: type[Spoiled]) -> Mutant:
+def _mutant(net: type[Spoiled], alone: bool = True) -> Mutant:
+    """A mutant, and whether a structure in a batch of its own is copied wrongly, too."""
     contract = Contract(Reader.contract.outputs, smoothness=None)
     return Mutant(
         lambda: Symmetrizer(net()),
         contract,
-        frozenset({"copies", "batching"}),
+        frozenset({"copies", "batching"} if alone else {"batching"}),
         # where copies are many or few by rounding, so is what is spoiled
-        frozenset({"equivariance", "parity", "stabilizer", "precision ladder", "permutation"}),
+        frozenset(
+            {"copies", "equivariance", "parity", "stabilizer", "precision ladder", "permutation"}
+        ),
         {"carries": CARRIES},
     )
 
@@ -104,5 +107,6 @@ def _mutant(net: type[Spoiled]) -> Mutant:
 MUTANTS: dict[str, Mutant] = {
     "pairs of edges told by name": _mutant(PairsByName),
     "padding becomes a point": _mutant(PaddingIsAPoint),
-    "names passed on once": _mutant(NamesOnce),
+    # the names of one structure are those of another
+    "names passed on once": _mutant(NamesOnce, alone=False),
 }

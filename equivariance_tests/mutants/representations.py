@@ -57,16 +57,17 @@ def _averaged(representation: IrrepsRepresentation) -> Symmetrizer:
 
 
 # Near a line the turns about it cancel what has no limit, but only if outputs turn back as they do
+TURNED_BACK = TURNED | {"copies"}
 NEAR_LINES = frozenset({"path scan", "stratum approach"})
 MUTANTS: dict[str, Mutant] = {
     "transposed Wigner matrices": Mutant(
-        lambda: _averaged(Transposed("1o")), VECTOR, TURNED, NEAR_LINES
+        lambda: _averaged(Transposed("1o")), VECTOR, TURNED_BACK, NEAR_LINES
     ),
-    "wrong order of m": Mutant(lambda: _averaged(Reordered("2e")), TENSOR, TURNED, NEAR_LINES),
+    "wrong order of m": Mutant(lambda: _averaged(Reordered("2e")), TENSOR, TURNED_BACK, NEAR_LINES),
     "Wigner matrices from angles": Mutant(
         lambda: _averaged(FromAngles("2e")),
         TENSOR,
-        TURNED | {"finiteness"},
+        TURNED_BACK | {"finiteness"},
         # near the pole half of the digits are lost, which shows wherever two answers are compared
         NEAR_LINES | {"permutation", "translation", "gradients", "work closure"},
     ),
