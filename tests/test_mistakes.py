@@ -232,7 +232,7 @@ ADAPTERS: dict[str, tuple[Callable[[], Any], str]] = {
     "no model": (lambda: Call(None, "pos"), "the model is a NoneType but must be"),
     "no signature": (
         lambda: Call(print, ""),
-        "`call` is '' but must say how the model is called.*'data' for the",
+        "the signature is '' but must name.*'data' for the",
     ),
     "blanks": (lambda: Call(print, "  "), "the signature is '  ' but must name"),
     "only results": (lambda: Call(print, "-> energy"), "the signature is '-> energy' but must"),
