@@ -152,6 +152,7 @@ def _both_sides(
     leaves = {"pos": VECTOR}
     if any(_turning(one) for one in structures):
         leaves |= dict(subject.contract.inputs)
+        leaves |= dict.fromkeys(subject.contract.positions, VECTOR)
         leaves |= {"cell": VECTOR} if structures[0].cell is not None else {}
     for name in leaves:
         batch[name] = batch[name].detach().requires_grad_()
@@ -188,6 +189,8 @@ def _both_sides(
 
 def _owner(name: str, values: Tensor, batch: Batch) -> Tensor:
     """The structure of each row of an attribute."""
+    if f"{name}_batch" in batch:  # further positions
+        return batch[f"{name}_batch"]
     if name == "cell" or len(values) != len(batch.batch):
         return torch.arange(batch.num_graphs, device=values.device)
     return batch.batch
@@ -196,4 +199,5 @@ def _owner(name: str, values: Tensor, batch: Batch) -> Tensor:
 def _turning(structure: Structure) -> bool:
     """Whether anything but positions turns."""
     cell = structure.cell is not None and bool(structure.cell.any())
-    return cell or any(bool(values.any()) for values in structure.inputs.values())
+    others = [*structure.inputs.values(), *structure.further.values()]
+    return cell or any(bool(values.any()) for values in others)

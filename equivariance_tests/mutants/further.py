@@ -61,12 +61,13 @@ class DoNotTurn(Beside):
 
 MUTANTS: dict[str, Mutant] = {
     "further positions stay behind": Mutant(
-        StayBehind, Beside.contract, frozenset({"translation"})
+        StayBehind, Beside.contract, frozenset({"translation"}), frozenset({"stabilizer"})
     ),
     "further positions do not turn": Mutant(
         DoNotTurn,
         Beside.contract,
-        frozenset({"equivariance", "parity", "Lie derivative"}),
-        frozenset({"stabilizer", "precision ladder"}),
+        frozenset({"equivariance", "parity"}),
+        # at the middle of a cloud nothing is to turn
+        frozenset({"stabilizer", "precision ladder", "Lie derivative"}),
     ),
 }
