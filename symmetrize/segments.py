@@ -3,6 +3,7 @@
 A flat batch is a tensor of rows and an index that says whose each row is: no padding, no loops.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -126,7 +127,7 @@ def equal_rows(
     2
     """
     # one number for each row: products with random constants, modulo 2^64
-    constants = torch.randint(2**62, (values.size(1),), generator=torch.Generator().manual_seed(0))
+    constants = torch.from_numpy(np.random.default_rng(0).integers(2**62, size=values.size(1)))
     key = (torch.round(values.detach() / BIN).long() * constants.to(values.device)).sum(-1)
     order = torch.argsort(key, stable=True)
     order = order[torch.argsort(index[order], stable=True)]

@@ -189,7 +189,9 @@ def _rows_of(
     if value.ndim != len(shape) or representation.dim == 1:
         return value
     slices = below(slices_of(data), name)
-    if value.shape == shape and size == 1:
+    # of which torch-geometric stacks what has no dimension that it could join
+    stacked = slices_of(data) is None and data.__cat_dim__(name, value) is None
+    if value.shape == shape and size == 1 and not stacked:
         return value[None]
     each = isinstance(slices, Tensor) and bool((slices.diff() == shape[0]).all())
     if each and value.shape == (size * shape[0], *shape[1:]):

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from symmetrize.data.attributes import leaves, rebuilt
-from symmetrize.data.layout import Kind, Layout, Rows, new_batch, plain
+from symmetrize.data.layout import Kind, Layout, Rows, as_index, following, new_batch, plain
 from symmetrize.data.numbering import Numbers, columns
 from symmetrize.frames.ensemble import Ensemble
 from symmetrize.representation import Representation
@@ -178,15 +178,16 @@ class _Plan:
         if kind == "point":
             kept = ~(self.collapsed[copy] & self.leaving[row])
         else:
-            rows = self.layout.rows.get("edge_index" if kind == "edge" else kind)
-            numbers = None if rows is None else rows.numbers
-            counted = None if numbers is None else self._counted(numbers)
-            if numbers is None or counted is None or counted.kept is None:
+            kept = torch.ones_like(row, dtype=torch.bool)
+            for lead in self.layout.leads(kind).values():
+                assert lead.numbers is not None, "leads count rows"
+                counted = self._counted(lead.numbers)
+                if counted is not None and counted.kept is not None:
+                    local = columns(lead.numbers.local[row])
+                    ends = (local + counted.first[copy, None]).clamp(min=0)
+                    kept &= ((local < 0) | counted.kept[ends]).all(1)
+            if bool(kept.all()):
                 return Pairs(copy, row, first)
-            local = numbers.local[row]
-            ends = torch.where(local < 0, local, local + _like(counted.first[copy], local))
-            kept = counted.kept[ends.clamp(min=0)] | (ends < 0)
-            kept = columns(kept).all(1)
         left = torch.nonzero(kept)[:, 0]
         return Pairs(copy[left], row[left], first, kept.cumsum(0) - 1, kept)
 
@@ -206,14 +207,14 @@ class _Plan:
         if isinstance(value, Tensor):
             value = plain(value)
             if rows.dim is None:  # of a single structure
-                return value.expand(len(self.index), *value.shape)
+                return value.repeat(len(self.index), *(1,) * value.ndim)
             return value.index_select(rows.dim, pairs.row)
         if isinstance(value, np.ndarray) and rows.dim is not None:
             return value.take(pairs.row.cpu().numpy(), rows.dim)
         if rows.dim is not None:
             return [value[item] for item in self.items]
         if isinstance(value, int | float):  # as torch-geometric collates them
-            return torch.tensor(value, device=self.index.device).expand(len(self.index))
+            return torch.tensor(value, device=self.index.device).repeat(len(self.index))
         return [value] * len(self.index)
 
     def _renumbered(self, value: Any, rows: Rows, pairs: Pairs) -> Tensor:
@@ -231,7 +232,8 @@ class _Plan:
                 entries = torch.where(counted.kept[there], counted.fresh[there], -1)
         entries = torch.where(local < 0, local, entries)
         entries = entries if rows.dim is None else entries.movedim(0, rows.dim)
-        return _as(value, entries.contiguous(), len(self.pairs("point", self.layout.batch).copy))
+        number = None if counted is None else len(counted.copy)
+        return as_index(value, entries.contiguous(), number)
 
     def base(self, numbers: Numbers) -> Int[Tensor, "copies *widths"]:
         """What is added to entries that count something else than points and edges."""
@@ -259,17 +261,14 @@ class _Plan:
         return made.to_sparse_csc() if value.layout == torch.sparse_csc else made
 
     def following(self, name: str, of: str, data: Data) -> Any:
-        """What `follow_batch` made, made anew: the copy of each row, or where each copy starts."""
-        made: dict[str, Tensor | None] = {}
-        for path, _, _ in leaves(data[of], of):
-            rows = self.layout.rows.get(path)
-            if rows is None or rows.dim is None:
-                made[path] = None
-                continue
-            copy = self.pairs(rows.kind, rows.owner).copy
-            whole = name.endswith("_batch")
-            made[path] = copy if whole else offsets(counts(copy, len(self.index)))
-        return rebuilt(data[of], of, made)
+        """What `follow_batch` made, made anew."""
+        rows = {path: self.layout.rows.get(path) for path, _, _ in leaves(data[of], of)}
+        copy = {
+            path: self.pairs(found.kind, found.owner).copy
+            for path, found in rows.items()
+            if found is not None and found.dim is not None
+        }
+        return following(name, of, data[of], copy, len(self.index))
 
     def slices(self, rows: Rows | None) -> Tensor:
         """Where the rows of each copy start, as torch-geometric keeps it."""
@@ -325,17 +324,3 @@ def _no_increments(copies: int) -> Tensor:
 
 def _like(first: Int[Tensor, "rows"], entries: Int[Tensor, "rows *shape"]) -> Tensor:
     return first.reshape(-1, *(1,) * (entries.ndim - 1))
-
-
-def _as(value: Any, entries: Tensor, points: int) -> Tensor:
-    """In the dtype and, of torch-geometric's own index tensors, the class of the value."""
-    if isinstance(value, Tensor):
-        entries = entries.to(value.dtype)
-    if hasattr(value, "sort_order"):  # torch_geometric.EdgeIndex
-        return type(value)(
-            entries,
-            sparse_size=(points, points),
-            sort_order=value.sort_order,
-            is_undirected=value.is_undirected,
-        )
-    return entries

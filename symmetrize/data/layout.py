@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from symmetrize.data.attributes import below, leaves
+from symmetrize.data.attributes import below, leaves, rebuilt
 from symmetrize.data.numbering import COUNTED, Increments, Numbers, columns
+from symmetrize.segments import counts, offsets
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -70,6 +71,19 @@ class Layout:
     batch: Int[Tensor, "points"]
     rows: dict[str, Rows]
     followed: dict[str, str] = field(default_factory=dict)
+
+    def leads(self, kind: Kind) -> dict[str, Rows]:
+        """By path, what decides whether a row of a kind is there: whether all that it counts is."""
+        if kind in ("point", "structure"):
+            return {}
+        return {
+            path: rows
+            for path, rows in self.rows.items()
+            if rows.kind == kind
+            and (kind != "edge" or path == "edge_index")
+            and rows.numbers is not None
+            and rows.numbers.of is not None
+        }
 
 
 def layout(data: Data) -> Layout:
@@ -151,6 +165,45 @@ def plain(value: Tensor) -> Tensor:
     return value.as_tensor() if hasattr(value, "as_tensor") else value
 
 
+def as_index(
+    value: Any, entries: Int[Tensor, "*shape"], number: int | None, keeps_order: bool = True
+) -> Tensor:
+    """Entries as what they replace is: in its dtype, as an ``EdgeIndex`` or ``Index`` if it is one.
+
+    Args:
+        value: what they replace.
+        entries: what they are now.
+        number: how many rows there are to count, if that is known.
+        keeps_order: whether they are sorted where those of the value are.
+    """
+    if isinstance(value, Tensor):
+        entries = entries.to(value.dtype)
+    if hasattr(value, "sort_order"):  # torch_geometric.EdgeIndex
+        return type(value)(
+            entries,
+            sparse_size=(number, number),
+            sort_order=value.sort_order if keeps_order else None,
+            is_undirected=value.is_undirected,
+        )
+    if hasattr(value, "dim_size"):  # torch_geometric.Index
+        return type(value)(entries, dim_size=number, is_sorted=keeps_order and value.is_sorted)
+    return entries
+
+
+def following(name: str, of: str, whole: Any, owner: Mapping[str, Tensor], size: int) -> Any:
+    """What `follow_batch` makes of an attribute: whose its rows are, or where those of each start.
+
+    Args:
+        name: what it is called, with the ending of one or the other.
+        of, whole: the attribute that it follows.
+        owner: whose the rows of its values are, by path.
+        size: number of structures.
+    """
+    if not name.endswith("_batch"):
+        owner = {path: offsets(counts(rows, size)) for path, rows in owner.items()}
+    return rebuilt(whole, of, {path: owner.get(path) for path, _, _ in leaves(whole, of)})
+
+
 def _followed(data: Data, name: str, size: int) -> str | None:
     """What an attribute follows, if `follow_batch` made it: then nobody else knows of it."""
     for end in FOLLOWING:
@@ -172,12 +225,14 @@ class _Reader:
         data, size: the batch, and its number of structures.
         owner_of: the structure of each row of the kinds that were found so far.
         increments: what counts rows.
+        columns: those of these kinds that are rows of single numbers.
     """
 
     data: Data
     size: int
     owner_of: dict[Kind, Tensor]
     increments: Increments
+    columns: set[Kind] = field(default_factory=set)
 
     @property
     def alone(self) -> bool:
@@ -204,11 +259,24 @@ class _Reader:
             else:
                 kind, owner = path, self._owner_of_entries(path, entries.amax(1), counted)
         numbers = self.increments.numbers(path, plain_or_number(value), owner, dim)
-        of_each = torch.equal(owner, self.owner_of["structure"])
-        if numbers is not None and not of_each and kind not in ("point", "edge"):
-            kind = path
-            self.owner_of[path] = owner
+        # a number of each structure, such as that of its center, has no rows of its own
+        has_own = dim == -1 or not torch.equal(owner, self.owner_of["structure"])
+        if numbers is not None and has_own and kind not in COUNTED:
+            kind = self._table(path, owner, is_column=value.ndim == 1)
+            self.owner_of[kind] = owner
         return Rows(kind, owner, dim, numbers)
+
+    def _table(self, path: str, owner: Tensor, is_column: bool) -> Kind:
+        """The rows of a tensor that counts others, or of the table that it is a column of.
+
+        Columns are as ``idx_kj`` and ``idx_ji`` of triplets, which are left out together.
+        """
+        if not is_column:
+            return path
+        found = (kind for kind in self.columns if torch.equal(self.owner_of[kind], owner))
+        kind = next(found, path)
+        self.columns.add(kind)
+        return kind
 
     def rows(self, path: str, key: str, value: Any) -> Rows | None:
         """What the rows of a value stand for, and whose they are; None if it is shared by all."""
@@ -329,12 +397,16 @@ class _Reader:
                 return kind
         if number == edges and name.startswith("edge"):
             return "edge"
+        if "edge" in name and self._fits("edge", number, known):  # as torch-geometric has it
+            return "edge"
         # rows that the batch knows to be of other structures than the edges are not of edges
         if number != len(self.owner_of["point"]) and self._fits("edge", number, known):
             return "edge"
         if self._fits("point", number, known):
             return "point"
-        if known is not None and not torch.equal(known, self.owner_of["structure"]):
+        if number != self.size or (
+            known is not None and not torch.equal(known, self.owner_of["structure"])
+        ):
             return next((kind for kind in others if self._fits(kind, number, known)), None)
         return None
 
@@ -342,7 +414,8 @@ class _Reader:
         owner = self.owner_of.get(kind)
         if owner is None or len(owner) != number:
             return False
-        return known is None or torch.equal(known, owner)
+        # in whatever order: points and edges may have been permuted since they were collated
+        return known is None or torch.equal(counts(known, self.size), counts(owner, self.size))
 
 
 def plain_or_number(value: Any) -> Any:

@@ -171,7 +171,9 @@ def _others(
         if name in ("pos", "cell") or name not in data or layout.rows[name].kind == "edge":
             continue
         rows = layout.rows[name]
-        values = data[name].double().reshape(len(rows.owner), -1, representation.dim)
+        number, width = len(rows.owner), representation.dim
+        values = data[name].double()
+        values = values.reshape(number, values.numel() // max(1, number * width), width)
         if rows.kind == "point" and envelope is not None:
             values = values * envelope.double()[:, None, None]
         yield representation, values.flatten(0, 1), rows.owner.repeat_interleave(values.size(1))
