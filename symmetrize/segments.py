@@ -94,8 +94,10 @@ def join(
     order = torch.argsort(index, stable=True)
     sizes = counts(index, size)
     starts = offsets(sizes)[:-1]
-    left, within = ranges(sizes[owners])
-    return left, order[starts[owners][left] + within]
+    # index_select: several times faster than indexing
+    left, within = ranges(sizes.index_select(0, owners))
+    starts = starts.index_select(0, owners).index_select(0, left)
+    return left, order.index_select(0, starts + within)
 
 
 def ranges(sizes: Int[Tensor, "n"]) -> tuple[Int[Tensor, "total"], Int[Tensor, "total"]]:
@@ -106,7 +108,8 @@ def ranges(sizes: Int[Tensor, "n"]) -> tuple[Int[Tensor, "total"], Int[Tensor, "
     ([0, 0, 2, 2, 2], [0, 1, 0, 1, 2])
     """
     run = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
-    place = torch.arange(len(run), device=sizes.device) - offsets(sizes)[:-1][run]
+    place = torch.arange(len(run), device=sizes.device)
+    place = place - offsets(sizes)[:-1].index_select(0, run)
     return run, place
 
 

@@ -188,6 +188,15 @@ def test_an_entry_that_is_no_place_is_refused_by_name() -> None:
             id="padded edges",
         ),
         pytest.param(
+            lambda: Data(
+                pos=points(4, 0),
+                batch=torch.tensor([0, 0, 1, 1]),
+                edge_index=torch.tensor([[0, 1], [1, 2]]),
+            ),
+            "`edge_index` leads from 1, a point of structure 0, to 2, one of structure 1",
+            id="an edge between structures",
+        ),
+        pytest.param(
             lambda: Data(pos=points(2, 0), rows=torch.nested.nested_tensor([torch.ones(2)])),
             "'rows' is a nested tensor",
             id="nested",

@@ -17,16 +17,8 @@ from torch import Tensor
 
 from symmetrize.data.attributes import leaves, rebuilt
 from symmetrize.data.copies import Source
-from symmetrize.data.layout import (
-    OF_STRUCTURES,
-    Kind,
-    Layout,
-    Rows,
-    as_index,
-    following,
-    new_batch,
-    plain,
-)
+from symmetrize.data.forms import as_index, following, new_batch, plain
+from symmetrize.data.layout import OF_STRUCTURES, Kind, Layout, Rows
 from symmetrize.data.numbering import Numbers, columns
 from symmetrize.environments import Environments
 from symmetrize.representation import Representation
@@ -56,9 +48,7 @@ def clusters(
     rows: dict[str, Rows] = {}
     for name, whole in data.to_dict().items():
         # an environment is a finite cluster: images of its points are points of their own
-        if name in batch or name in OF_STRUCTURES:
-            continue
-        if name in layout.followed:
+        if name in batch or name in OF_STRUCTURES or name in layout.followed:
             continue
         made = {}
         for path, _, value in leaves(whole, name):
@@ -132,14 +122,14 @@ class _Taken:
             local = torch.where(entries < 0, entries, local)
             step = counts(counted, self.number).reshape(-1, *(1,) * (local.ndim - 1))
             return _laid_out(entries, value, rows, len(counted)), replace(
-                moved, numbers=Numbers(local, step, numbers.of)
+                moved, numbers=Numbers(local, step, numbers.of, numbers.padded)
             )
         if numbers is not None:
             local, step = numbers.local[chosen], numbers.step[self.layout.batch]
             base = (step.cumsum(0) - step)[owner]
             entries = torch.where(local < 0, local, local + base)
             return _laid_out(entries, value, rows), replace(
-                moved, numbers=Numbers(local, step, None)
+                moved, numbers=Numbers(local, step, None, numbers.padded)
             )
         if rows.dim is None:  # one value of a single structure
             several = replace(moved, dim=0)
@@ -175,8 +165,8 @@ class _Taken:
             if rows.numbers is not None
         }
         owners, found = [], []
-        without = torch.ones(len(next(iter(leads.values())).owner), dtype=torch.bool)
-        without = without.to(self.layout.batch.device)
+        any_owner = next(iter(leads.values())).owner
+        without = torch.ones_like(any_owner, dtype=torch.bool)
         for numbers, entries in known.values():
             # one entry is found in all environments, the others where that one is
             lead = entries.amax(1) if entries.numel() else entries.new_full((len(entries),), -1)
@@ -204,7 +194,7 @@ class _Taken:
         local = columns(numbers.local[chosen])
         entries = self._whole(numbers, local, self.layout.batch[owner])
         ends = self._ends(numbers, entries, owner)
-        if not bool((numbers.local < 0).any()) and bool((ends < 0).any()):
+        if not numbers.padded and bool((ends < 0).any()):
             raise ValueError(
                 f"{path!r} counts a {numbers.of} that is not in every environment where it is "
                 'counted: pad with -1 for what is not there, leave it out, or use scope="structure"'

@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from symmetrize.data.attributes import leaves, rebuilt
-from symmetrize.data.layout import Kind, Layout, Rows, as_index, following, new_batch, plain
+from symmetrize.data.forms import as_index, following, new_batch, plain
+from symmetrize.data.layout import Kind, Layout, Rows
 from symmetrize.data.numbering import Numbers, columns
 from symmetrize.frames.ensemble import Ensemble
 from symmetrize.representation import Representation
@@ -154,6 +155,8 @@ class _Plan:
         self.collapsed, self.leaving = collapsed, leaving
         self._pairs: dict[Kind, Pairs] = {}
         self._items: list[int] | None = None
+        # of what was found out together with which rows stay
+        self._entries: dict[int, Tensor] = {}
 
     @property
     def items(self) -> list[int]:
@@ -172,24 +175,45 @@ class _Plan:
 
     def _found(self, kind: Kind, owner: Tensor) -> Pairs:
         copy, row = join(self.index, owner, self.layout.size)
-        first = offsets(counts(copy, len(self.index)))[:-1]
+        pairs = Pairs(copy, row, offsets(counts(copy, len(self.index)))[:-1])
         if self.leaving is None:
-            return Pairs(copy, row, first)
+            return pairs
         if kind == "point":
-            kept = ~(self.collapsed[copy] & self.leaving[row])
-        else:
-            kept = torch.ones_like(row, dtype=torch.bool)
-            for lead in self.layout.leads(kind).values():
-                assert lead.numbers is not None, "leads count rows"
-                counted = self._counted(lead.numbers)
-                if counted is not None and counted.kept is not None:
-                    local = columns(lead.numbers.local[row])
-                    ends = (local + counted.first[copy, None]).clamp(min=0)
-                    kept &= ((local < 0) | counted.kept[ends]).all(1)
-            if bool(kept.all()):
-                return Pairs(copy, row, first)
-        left = torch.nonzero(kept)[:, 0]
-        return Pairs(copy[left], row[left], first, kept.cumsum(0) - 1, kept)
+            return _without(pairs, self.collapsed[copy] & self.leaving[row])
+        gone = torch.zeros_like(row, dtype=torch.bool)
+        entries = []
+        for lead in self.layout.leads(kind).values():
+            assert lead.numbers is not None, "leads count rows"
+            counted = self._counted(lead.numbers)
+            if counted is not None and counted.kept is not None:
+                ends = self._raised(lead.numbers, counted.first, pairs)
+                missing = ~_at(counted.kept, ends)
+                missing = missing & (ends >= 0) if lead.numbers.padded else missing
+                gone = gone | columns(missing).any(1)
+                entries.append((lead.numbers, counted, ends))
+        if not entries:
+            return pairs
+        pairs = _without(pairs, gone)
+        left = torch.nonzero(~gone)[:, 0]
+        for numbers, counted, ends in entries:
+            ends = ends.index_select(0, left)
+            assert counted.fresh is not None, "something is left out"
+            fresh = _at(counted.fresh, ends)
+            self._entries[id(numbers)] = (
+                torch.where(ends < 0, ends, fresh) if numbers.padded else fresh
+            )
+        return pairs
+
+    def _raised(
+        self, numbers: Numbers, start: Int[Tensor, "copies *widths"], pairs: Pairs
+    ) -> Tensor:
+        """Entries that count from ``start`` of their copy on; padding stays what it is."""
+        local = numbers.local.index_select(0, pairs.row)
+        start = start.index_select(0, pairs.copy)
+        raised = local + start.reshape(
+            len(start), *start.shape[1:], *(1,) * (local.ndim - start.ndim)
+        )
+        return torch.where(local < 0, local, raised) if numbers.padded else raised
 
     def _counted(self, numbers: Numbers) -> Pairs | None:
         if numbers.of == "point":
@@ -220,17 +244,15 @@ class _Plan:
     def _renumbered(self, value: Any, rows: Rows, pairs: Pairs) -> Tensor:
         """What counts rows, counting those of its copy."""
         assert rows.numbers is not None
-        local = rows.numbers.local[pairs.row]
         counted = self._counted(rows.numbers)
-        if counted is None:
-            entries = local + self.base(rows.numbers)[pairs.copy]
-        else:
-            entries = local + _like(counted.first[pairs.copy], local)
-            if counted.fresh is not None and counted.kept is not None and len(counted.fresh):
-                there = entries.clamp(0, len(counted.fresh) - 1)
+        entries = self._entries.get(id(rows.numbers))
+        if entries is None:
+            start = self.base(rows.numbers) if counted is None else counted.first
+            entries = self._raised(rows.numbers, start, pairs)
+            if counted is not None and counted.fresh is not None and counted.kept is not None:
                 # in a table, what is left out is padding
-                entries = torch.where(counted.kept[there], counted.fresh[there], -1)
-        entries = torch.where(local < 0, local, entries)
+                left = torch.where(_at(counted.kept, entries), _at(counted.fresh, entries), -1)
+                entries = torch.where(entries < 0, entries, left)
         entries = entries if rows.dim is None else entries.movedim(0, rows.dim)
         number = None if counted is None else len(counted.copy)
         return as_index(value, entries.contiguous(), number)
@@ -308,6 +330,21 @@ class Lazy(Mapping[str, Any]):
         return len(self.known)
 
 
+def _without(pairs: Pairs, gone: Bool[Tensor, "pairs"]) -> Pairs:
+    """The pairs that are not gone."""
+    kept = ~gone
+    left = torch.nonzero(kept)[:, 0]
+    copy, row = pairs.copy.index_select(0, left), pairs.row.index_select(0, left)
+    return Pairs(copy, row, pairs.first, kept.cumsum(0) - 1, kept)
+
+
+def _at(values: Tensor, entries: Int[Tensor, "*shape"]) -> Tensor:
+    """Values at places; at padding, anything."""
+    if len(values) == 0:
+        return values.new_zeros(entries.shape)
+    return values.take(entries.clamp(min=0))
+
+
 def _tree(whole: Any, name: str, layout: Layout, of: Callable[[Rows | None], Tensor]) -> Any:
     """Slices or increments of an attribute, in the form of its values."""
     made = {path: of(layout.rows.get(path)) for path, _, _ in leaves(whole, name)}
@@ -320,7 +357,3 @@ def _slices(pairs: Pairs, copies: int) -> Tensor:
 
 def _no_increments(copies: int) -> Tensor:
     return torch.zeros(copies, dtype=torch.long)
-
-
-def _like(first: Int[Tensor, "rows"], entries: Int[Tensor, "rows *shape"]) -> Tensor:
-    return first.reshape(-1, *(1,) * (entries.ndim - 1))

@@ -17,9 +17,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from symmetrize.data.attributes import below, leaves, rebuilt
+from symmetrize.data.attributes import below, leaves
+from symmetrize.data.forms import plain
 from symmetrize.data.numbering import COUNTED, Increments, Numbers, columns
-from symmetrize.segments import counts, offsets
+from symmetrize.segments import counts
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -160,50 +161,6 @@ def slices_of(data: Data) -> Mapping[str, Any] | None:
     return getattr(data, "_slice_dict", None)
 
 
-def plain(value: Tensor) -> Tensor:
-    """A tensor without what torch-geometric's ``EdgeIndex`` and ``Index`` know beside it."""
-    return value.as_tensor() if hasattr(value, "as_tensor") else value
-
-
-def as_index(
-    value: Any, entries: Int[Tensor, "*shape"], number: int | None, keeps_order: bool = True
-) -> Tensor:
-    """Entries as what they replace is: in its dtype, as an ``EdgeIndex`` or ``Index`` if it is one.
-
-    Args:
-        value: what they replace.
-        entries: what they are now.
-        number: how many rows there are to count, if that is known.
-        keeps_order: whether they are sorted where those of the value are.
-    """
-    if isinstance(value, Tensor):
-        entries = entries.to(value.dtype)
-    if hasattr(value, "sort_order"):  # torch_geometric.EdgeIndex
-        return type(value)(
-            entries,
-            sparse_size=(number, number),
-            sort_order=value.sort_order if keeps_order else None,
-            is_undirected=value.is_undirected,
-        )
-    if hasattr(value, "dim_size"):  # torch_geometric.Index
-        return type(value)(entries, dim_size=number, is_sorted=keeps_order and value.is_sorted)
-    return entries
-
-
-def following(name: str, of: str, whole: Any, owner: Mapping[str, Tensor], size: int) -> Any:
-    """What `follow_batch` makes of an attribute: whose its rows are, or where those of each start.
-
-    Args:
-        name: what it is called, with the ending of one or the other.
-        of, whole: the attribute that it follows.
-        owner: whose the rows of its values are, by path.
-        size: number of structures.
-    """
-    if not name.endswith("_batch"):
-        owner = {path: offsets(counts(rows, size)) for path, rows in owner.items()}
-    return rebuilt(whole, of, {path: owner.get(path) for path, _, _ in leaves(whole, of)})
-
-
 def _followed(data: Data, name: str, size: int) -> str | None:
     """What an attribute follows, if `follow_batch` made it: then nobody else knows of it."""
     for end in FOLLOWING:
@@ -226,6 +183,7 @@ class _Reader:
         owner_of: the structure of each row of the kinds that were found so far.
         increments: what counts rows.
         columns: those of these kinds that are rows of single numbers.
+        sizes: how many rows of a kind each structure has, as far as that was asked.
     """
 
     data: Data
@@ -233,6 +191,7 @@ class _Reader:
     owner_of: dict[Kind, Tensor]
     increments: Increments
     columns: set[Kind] = field(default_factory=set)
+    sizes: dict[Kind, Tensor] = field(default_factory=dict)
 
     @property
     def alone(self) -> bool:
@@ -302,15 +261,17 @@ class _Reader:
         number = value.size(dim)
         known: Tensor | None = None
         if isinstance(slices, Tensor) and slices.ndim == 1 and int(slices[-1]) == number:
-            known = torch.repeat_interleave(structures, slices.diff().to(structures.device))
+            known = slices.diff()
         follower = self.data.get(f"{path}_batch")
         if known is None and isinstance(follower, Tensor) and follower.shape == (number,):
             return Rows(path, follower.to(structures.device), dim)
         kind = self._told_by_number(path, number, known)
         if kind is not None:
             return Rows(kind, self.owner_of[kind], dim)
-        if known is not None or self.alone:
-            return Rows("structure", structures.new_zeros(number) if known is None else known, dim)
+        if known is not None:
+            return Rows("structure", torch.repeat_interleave(structures, known.to(structures)), dim)
+        if self.alone:
+            return Rows("structure", structures.new_zeros(number), dim)
         if self.size > 0 and number % self.size == 0:
             each = torch.repeat_interleave(structures, number // self.size)
             return Rows("structure", each, dim)
@@ -343,6 +304,7 @@ class _Reader:
                     f"there are {points} points, numbered from 0"
                 )
             self.owner_of["edge"] = self.owner_of["point"][entries[0]]
+            return Rows("edge", self.owner_of["edge"], -1, self.increments.of_edges(entries))
         owner = self.owner_of["edge"]
         return Rows("edge", owner, -1, self.increments.numbers("edge_index", entries, owner, -1))
 
@@ -389,13 +351,13 @@ class _Reader:
         name = path.partition(".")[0]
         if name in OF_STRUCTURES:
             return None
-        edges = len(self.owner_of["edge"]) if "edge" in self.owner_of else None
         others = [kind for kind in self.owner_of if kind not in ("point", "edge", "structure")]
         # rows of other index tensors: angle_attr beside angle_index
         for kind in others:
             if name.startswith(kind.rpartition("_")[0] or kind) and self._fits(kind, number, known):
                 return kind
-        if number == edges and name.startswith("edge"):
+        # edges may have been replaced since they were collated
+        if name.startswith("edge") and self._fits("edge", number, None):
             return "edge"
         if "edge" in name and self._fits("edge", number, known):  # as torch-geometric has it
             return "edge"
@@ -404,33 +366,23 @@ class _Reader:
             return "edge"
         if self._fits("point", number, known):
             return "point"
-        if number != self.size or (
-            known is not None and not torch.equal(known, self.owner_of["structure"])
-        ):
+        if number != self.size or (known is not None and bool((known != 1).any())):
             return next((kind for kind in others if self._fits(kind, number, known)), None)
         return None
 
     def _fits(self, kind: Kind, number: int, known: Tensor | None) -> bool:
+        """Whether there are as many rows of a kind, in each structure if that is known."""
         owner = self.owner_of.get(kind)
         if owner is None or len(owner) != number:
             return False
+        if known is None:
+            return True
         # in whatever order: points and edges may have been permuted since they were collated
-        return known is None or torch.equal(counts(known, self.size), counts(owner, self.size))
+        if kind not in self.sizes:
+            self.sizes[kind] = counts(owner, self.size).cpu()
+        return torch.equal(known.cpu(), self.sizes[kind])
 
 
 def plain_or_number(value: Any) -> Any:
     """A tensor without what subclasses know beside it; a number of Python as it is."""
     return plain(value) if isinstance(value, Tensor) else value
-
-
-def new_batch(like: Data, size: int, batch: Int[Tensor, "points"]) -> Any:
-    """A ``Batch`` of the same kind of data, with structures and points but no attributes."""
-    from torch_geometric.data import Batch, Data
-
-    kinds = [k for k in type(like).__mro__ if issubclass(k, Data) and not issubclass(k, Batch)]
-    fresh = Batch(_base_cls=kinds[0])
-    fresh.batch = batch
-    fresh.ptr = torch.cat([batch.new_zeros(1), torch.bincount(batch, minlength=size).cumsum(0)])
-    fresh._num_graphs = size
-    fresh.num_nodes = len(batch)
-    return fresh
