@@ -6,32 +6,60 @@ it is symmetrized, those of the weights of its frames. They are not what anybody
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
-def leads_to(values: Tensor, sources: Iterable[Tensor]) -> bool:
-    """Whether values were computed from one of the sources, as far as autograd knows.
 
-    >>> x = torch.ones(2, requires_grad=True)
-    >>> y = 2 * x
-    >>> leads_to(y.sin(), [y]), leads_to(y.detach().sin() * x, [y])
-    (True, False)
+@dataclass(frozen=True)
+class Sources:
+    """What carries the gradients of positions in data, before a network is called with it.
+
+    Attributes:
+        tensors: those that were computed.
+        nodes: where they stand in the graph of autograd.
     """
-    ends = {source.grad_fn for source in sources if source.grad_fn is not None}
-    waiting: list[Any] = [values.grad_fn]
-    seen: set[Any] = set()
-    while waiting:
-        node = waiting.pop()
-        if node in ends and node is not None:
-            return True
-        if node is not None and node not in seen:
+
+    tensors: list[Tensor]
+    nodes: frozenset[Any]
+
+    @classmethod
+    def of(cls, data: Data) -> Sources:
+        """All of them; cells lead to positions as little as they come from them."""
+        tensors = [
+            value
+            for name, value in data.to_dict().items()
+            if name != "cell" and isinstance(value, Tensor) and value.grad_fn is not None
+        ]
+        return cls(tensors, frozenset(value.grad_fn for value in tensors))
+
+    def lead_to(self, values: Tensor) -> bool:
+        """Whether values were computed from one of them, as far as autograd knows.
+
+        >>> x = torch.ones(2, requires_grad=True)
+        >>> y = 2 * x
+        >>> sources = Sources([y], frozenset([y.grad_fn]))
+        >>> sources.lead_to(y.sin()), sources.lead_to(y.detach().sin() * x)
+        (True, False)
+        """
+        # what was changed in place stands elsewhere now
+        ends = self.nodes | {source.grad_fn for source in self.tensors}
+        waiting: list[Any] = [values.grad_fn]
+        seen: set[Any] = {None}
+        while waiting:
+            node = waiting.pop()
+            if node in seen:
+                continue
+            if node in ends:
+                return True
             seen.add(node)
             waiting.extend(one for one, _ in node.next_functions)
-    return False
+        return False
 
 
 def is_transformed(values: Tensor) -> bool:
@@ -39,13 +67,13 @@ def is_transformed(values: Tensor) -> bool:
     return bool(torch._C._functorch.is_functorch_wrapped_tensor(values))
 
 
-def check_leads_to_positions(name: str, values: Tensor, sources: Iterable[Tensor]) -> None:
+def check_leads_to_positions(name: str, values: Tensor, sources: Sources) -> None:
     """Refuse an output that was cut off from the positions.
 
     Raises:
         ValueError: naming the output.
     """
-    if leads_to(values, sources):
+    if sources.lead_to(values):
         return
     raise ValueError(
         f"positions carry gradients, but the graph of {name} that the network returned does not "

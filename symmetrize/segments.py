@@ -3,6 +3,7 @@
 A flat batch is a tensor of rows and an index that says whose each row is: no padding, no loops.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -93,8 +94,10 @@ def join(
     order = torch.argsort(index, stable=True)
     sizes = counts(index, size)
     starts = offsets(sizes)[:-1]
-    left, within = ranges(sizes[owners])
-    return left, order[starts[owners][left] + within]
+    # index_select: several times faster than indexing
+    left, within = ranges(sizes.index_select(0, owners))
+    starts = starts.index_select(0, owners).index_select(0, left)
+    return left, order.index_select(0, starts + within)
 
 
 def ranges(sizes: Int[Tensor, "n"]) -> tuple[Int[Tensor, "total"], Int[Tensor, "total"]]:
@@ -105,7 +108,8 @@ def ranges(sizes: Int[Tensor, "n"]) -> tuple[Int[Tensor, "total"], Int[Tensor, "
     ([0, 0, 2, 2, 2], [0, 1, 0, 1, 2])
     """
     run = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
-    place = torch.arange(len(run), device=sizes.device) - offsets(sizes)[:-1][run]
+    place = torch.arange(len(run), device=sizes.device)
+    place = place - offsets(sizes)[:-1].index_select(0, run)
     return run, place
 
 
@@ -126,7 +130,7 @@ def equal_rows(
     2
     """
     # one number for each row: products with random constants, modulo 2^64
-    constants = torch.randint(2**62, (values.size(1),), generator=torch.Generator().manual_seed(0))
+    constants = torch.from_numpy(np.random.default_rng(0).integers(2**62, size=values.size(1)))
     key = (torch.round(values.detach() / BIN).long() * constants.to(values.device)).sum(-1)
     order = torch.argsort(key, stable=True)
     order = order[torch.argsort(index[order], stable=True)]

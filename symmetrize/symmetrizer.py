@@ -39,7 +39,7 @@ from symmetrize.environments import environments
 from symmetrize.frames import Ensemble, Frames, Group, HierarchicalFrames
 from symmetrize.frames.ensemble import draw, merged
 from symmetrize.frames.random import random_ensemble
-from symmetrize.graph import check_leads_to_positions, is_transformed
+from symmetrize.graph import Sources, check_leads_to_positions, is_transformed
 from symmetrize.outputs import ONLY, Declaration, Outputs, Spec
 from symmetrize.representation import as_representation
 from symmetrize.returned import described
@@ -369,10 +369,12 @@ class Symmetrizer(nn.Module):
             chosen = ensemble.take(members)
             with without_autocast():
                 copies = turned_copies(source, chosen)
+            # before the network may put other values in their place
+            sources = Sources.of(copies.data) if self._should_lead(copies) else None
             form = self._called(source, copies)
             rows = len(chosen), len(copies.copy)
             returned = self.declaration.named(form, rows)
-            self._check_graph(returned, copies)
+            self._check_graph(returned, sources)
             for name, values in returned.items():
                 averages[name].add(values, chosen, copies)
         if bool(ensemble.auxiliary.any()):
@@ -394,27 +396,27 @@ class Symmetrizer(nn.Module):
         warn_of(seen, looks, stacklevel=8)
         return returned
 
-    def _check_graph(self, returned: Mapping[str, Tensor], copies: Copies) -> None:
+    def _should_lead(self, copies: Copies) -> bool:
+        """Whether outputs must depend on positions: single points have nothing to depend on."""
+        pos = copies.data.pos
+        if not (pos.requires_grad and torch.is_grad_enabled()) or is_transformed(pos):
+            return False
+        return len(copies.point) > 0 and int(copies.data.ptr.diff().max()) > 1
+
+    def _check_graph(self, returned: Mapping[str, Tensor], sources: Sources | None) -> None:
         """Refuse outputs whose derivatives by positions would be those of the weights alone.
 
         Looked at until an output was found to depend on the positions: without neighbors it need
-        not, and single points have nothing to depend on.
+        not.
         """
-        pos = copies.data.pos
-        if not (pos.requires_grad and torch.is_grad_enabled()) or is_transformed(pos):
+        if sources is None:
             return
-        if len(copies.point) == 0 or int(copies.data.ptr.diff().max()) < 2:
-            return
-        sources = [
-            value
-            for name, value in copies.data.to_dict().items()
-            if name != "cell" and isinstance(value, Tensor) and value.requires_grad
-        ]
         for name, values in returned.items():
-            if (name, self.training) not in self._leads_to_positions:
-                what = "the output" if name == ONLY else f"the output {name!r}"
-                check_leads_to_positions(what, values, sources)
-                self._leads_to_positions.add((name, self.training))
+            if (name, self.training) in self._leads_to_positions or is_transformed(values):
+                continue
+            what = "the output" if name == ONLY else f"the output {name!r}"
+            check_leads_to_positions(what, values, sources)
+            self._leads_to_positions.add((name, self.training))
 
     def _reduced(self, values: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
         """Sum or mean over the centers of each structure, if asked for, of rows of centers."""

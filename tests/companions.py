@@ -48,6 +48,17 @@ class WithTriplets(Data):
         return super().__cat_dim__(key, value, *args, **kwargs)
 
 
+class WithColumns(Data):
+    """Triplets in columns of a table, as DimeNet and GemNet have them."""
+
+    def __inc__(self, key, value, *args, **kwargs):
+        if key in ("idx_kj", "idx_ji", "swap"):
+            return self.edge_index.size(1)
+        if key == "middle":
+            return self.num_nodes
+        return super().__inc__(key, value, *args, **kwargs)
+
+
 class WithTable(Data):
     """Neighbors of each point, padded with -1."""
 
@@ -132,6 +143,30 @@ def of_triplets(data: Data) -> Tensor:
     return sums(values, structure_of(data, data.edge_index[0][first]), number(data))
 
 
+def columns(size: int, seed: int) -> Data:
+    made = triplets(size, seed)
+    first, second = made.three_body_indices
+    start, end = made.edge_index
+    back = (start[:, None] == end) & (end[:, None] == start)
+    return WithColumns(
+        pos=made.pos,
+        edge_index=made.edge_index,
+        swap=back.nonzero()[:, 1],
+        idx_kj=first,
+        idx_ji=second,
+        middle=start[first],
+        weight=made.three_body_weight,
+    )
+
+
+def of_columns(data: Data) -> Tensor:
+    length = lengths(data, data.edge_index)
+    assert torch.equal(data.edge_index[0], data.edge_index[1][data.swap])
+    assert torch.equal(data.middle, data.edge_index[0][data.idx_ji])
+    values = data.weight * length[data.idx_kj] * length[data.idx_ji].sqrt()
+    return sums(values, structure_of(data, data.middle), number(data))
+
+
 def angles(size: int, seed: int) -> Data:
     """Triples of points, by the name that torch-geometric knows."""
     pos = points(size, seed)
@@ -166,7 +201,8 @@ def of_table(data: Data) -> Tensor:
 
 
 def second_kind(size: int, seed: int) -> Data:
-    return Data(pos=points(size, seed), x_t=torch.arange(seed + 2).double() + 0.5)
+    rows = torch.arange(seed + 2).double() + 0.5
+    return Data(pos=points(size, seed), x_t=rows, more={"rows": rows[1:]})
 
 
 def of_second_kind(data: Data) -> Tensor:
@@ -174,6 +210,8 @@ def of_second_kind(data: Data) -> Tensor:
     if "x_t_ptr" in data:
         assert torch.equal(data.x_t_ptr.diff(), torch.bincount(whose, minlength=number(data)))
     extra = sums(data.x_t, whose, number(data))
+    if "more_batch" in data:
+        extra = extra + sums(data.more["rows"], data.more_batch["rows"], number(data))
     return extra * sums(
         data.pos.square().sum(1), structure_of(data, torch.arange(len(data.pos))), number(data)
     )
@@ -331,9 +369,10 @@ def of_listed(data: Data) -> Tensor:
 COMPANIONS = {
     "attributes of edges": Companion(bonds, of_bonds),
     "pairs of edges": Companion(triplets, of_triplets),
+    "columns of triplets": Companion(columns, of_columns),
     "triples of points": Companion(angles, of_angles),
     "a padded table": Companion(table, of_table, unlike=("neighbors",)),
-    "a second kind of rows": Companion(second_kind, of_second_kind, follow=("x_t",)),
+    "a second kind of rows": Companion(second_kind, of_second_kind, follow=("x_t", "more")),
     "edges to a second kind": Companion(contacts, of_contacts),
     "names": Companion(named, of_named),
     "numbers of structures": Companion(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
+from torch_geometric.data.storage import GlobalStorage
 
 from backbones import PET
 from symmetrize import (
@@ -22,8 +24,10 @@ from symmetrize import (
     per_point,
     periods,
 )
-from symmetrize.data.boundary import accepted, species_of
+from symmetrize.data.boundary import species_of
+from symmetrize.data.layout import layout
 from symmetrize.representation import as_representation
+from symmetrize.undeclared import look_like_vectors
 
 
 def points(size: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -50,6 +54,8 @@ CELLS: dict[str, tuple[Any, Any, list[bool]]] = {
     "lengths and angles": ([4.0, 4.0, 4.0, 90.0, 90.0, 90.0], np.array([True] * 3), [True] * 3),
     "lengths": (np.array([4.0, 4.0, 4.0]), None, [True] * 3),
     "integers": ((4 * np.eye(3)).astype(int), np.ones(3, dtype=int), [True] * 3),
+    "nine numbers": (CUBE.flatten().tolist(), None, [True] * 3),
+    "nine numbers in a row": (CUBE.reshape(1, 9), None, [True] * 3),
     "a molecule in a box of zeros": (np.zeros((3, 3)), True, [False] * 3),
 }
 
@@ -96,6 +102,7 @@ BAD_PERIODS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"cell": "cubic"}, "`cell` is a str that is no array of numbers"),
     "shape": ({"cell": np.ones((2, 2))}, r"`cell` has shape \(2, 2\) but must hold three vectors"),
     "numbers": ({"cell": CUBE, "pbc": [0.5, 1, 1]}, "must say True or False"),
+    "letters": ({"cell": CUBE, "pbc": "TTF"}, "`pbc` is TTF but must say True or False"),
     "too many": ({"cell": CUBE, "pbc": [True] * 4}, r"`pbc` has shape \(4,\).*three values"),
 }
 
@@ -143,9 +150,11 @@ def test_positions_may_be_arrays_and_lists(form: Callable[[Tensor], Any]) -> Non
     model = Symmetrizer(cubes, "0e", frames=HierarchicalFrames(preset="lean"))
     wanted = model(expected)
     found = torch.cat([model(one) for one in items])
-    assert found.dtype == accepted(items[0]).pos.dtype
-    # numbers of float32: a few last digits of sums of cubes
-    torch.testing.assert_close(found.double(), wanted, atol=1e-4, rtol=1e-4)
+    own = getattr(items[0].pos, "dtype", np.float32)
+    assert found.dtype == (torch.float64 if own == np.float64 else torch.float32)
+    # a few last digits of sums of cubes
+    digits = 1e-12 if own == np.float64 else 1e-4
+    torch.testing.assert_close(found.double(), wanted, atol=digits, rtol=digits)
     if not isinstance(items[0].pos, list):
         torch.testing.assert_close(model(Batch.from_data_list(items)), found)
     with pytest.raises(TypeError, match="array of int64 but must be of float32"):
@@ -190,8 +199,43 @@ def test_an_input_of_one_structure_needs_no_dimension_of_structures(kind: str) -
     for value, row in zip(values, rows, strict=True):
         for form in (value, value.numpy(), value.tolist()):
             torch.testing.assert_close(model(Data(pos=points(4), field=form)), row)
+        if kind == "ij":  # flat, as irreps are
+            flat = Symmetrizer(lambda d: cubes(d) * d.field.shape[-1], "0e", inputs={"field": kind})
+            assert flat(Data(pos=points(4), field=value.flatten())).isfinite().all()
+    # a structure without points has it as well
+    assert model(Data(pos=points(0), field=values[0])).shape == (1, 1)
     both = Batch.from_data_list([Data(pos=points(4), field=value) for value in values])
     torch.testing.assert_close(model(both), torch.cat(rows), atol=1e-13, rtol=0)
+
+
+def test_inputs_are_stacked_where_their_class_stacks_them() -> None:
+    class Stacked(Data):
+        def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+            return None if key == "field" else super().__cat_dim__(key, value, *args, **kwargs)
+
+    def net(data: Data) -> Tensor:
+        assert data.field.shape == (data.num_graphs, 3)
+        return cubes(data) * data.field[:, :1]
+
+    one = Stacked(pos=points(4), field=torch.tensor([1.0, 2, 3]).double())
+    model = Symmetrizer(net, "0e", inputs={"field": "1o"})
+    together = model(Batch.from_data_list([one, one]))
+    torch.testing.assert_close(model(one), together[:1], atol=1e-13, rtol=0)
+
+
+def test_numbers_of_structures_are_no_vector_of_them() -> None:
+    """Of three structures, there are three."""
+    batch = Batch.from_data_list([Data(pos=points(4), charge=1.0)] * 3)
+    with pytest.raises(ValueError, match=r"'charge' has shape \(3,\) but is declared as 1o"):
+        Symmetrizer(cubes, "0e", inputs={"charge": "1o"})(batch)
+
+
+def test_positions_in_other_orders_of_bytes_and_sparse_ones() -> None:
+    swapped = points(4).numpy().astype(">f8")
+    model = Symmetrizer(cubes, "0e")
+    torch.testing.assert_close(model(Data(pos=swapped)), model(Data(pos=points(4))))
+    with pytest.raises(TypeError, match=r"sparse tensor but must be dense.*to_dense"):
+        model(Data(pos=points(4).to_sparse()))
 
 
 def test_lists_of_data_and_atoms_are_told_what_to_do() -> None:
@@ -319,10 +363,58 @@ def test_what_is_declared_is_not_warned_of(inputs: dict[str, Any]) -> None:
     Symmetrizer(with_velocities, "0e", inputs=inputs)(Data(pos=points(4), vel=points(4)))
 
 
+WAYS_AROUND: dict[str, Callable[[Data], Any]] = {
+    "a copy": lambda data: data.clone().to("cpu").vel,
+    "a dict": lambda data: data.to_dict()["vel"],
+    "structures": lambda data: [one.vel for one in data.to_data_list()],
+}
+
+
+@pytest.mark.parametrize("how", WAYS_AROUND)
+def test_what_is_read_by_another_way_is_warned_of(how: str) -> None:
+    def net(data: Data) -> Tensor:
+        WAYS_AROUND[how](data)
+        return cubes(data)
+
+    with pytest.warns(UserWarning, match="reads 'vel'"):
+        Symmetrizer(net, "0e")(Data(pos=points(4), vel=points(4)))
+
+
+LOOKS: dict[str, tuple[Callable[[], Tensor], str | None]] = {
+    "channels of vectors": (lambda: points(20).reshape(4, 5, 3), "1o"),
+    "a tensor": (lambda: torch.eye(3)[None], "ij"),
+    "spins that point up": (lambda: torch.tensor([[0.0, 0, 1]]).repeat(4, 1), "1o"),
+    "shifts of zero": (lambda: torch.zeros(4, 3), None),
+    "classes": (lambda: torch.eye(3)[torch.tensor([0, 2, 2, 1])], None),
+    "numbers": (lambda: torch.ones(4), None),
+}
+
+
+@pytest.mark.parametrize(("make", "spec"), LOOKS.values(), ids=LOOKS)
+def test_what_looks_like_vectors(make: Callable[[], Tensor], spec: str | None) -> None:
+    data = Data(pos=points(4), feature=make())
+    found = look_like_vectors(data, layout(data), {"pos"})
+    assert found == ({} if spec is None else {"feature": spec})
+
+
+def test_data_that_a_network_keeps_is_as_any_other() -> None:
+    kept: list[Any] = []
+
+    def net(data: Data) -> Tensor:
+        kept.extend([data.clone(), data.to_dict(), *data.to_data_list()])
+        return cubes(data)
+
+    Symmetrizer(net, "0e")(Data(pos=points(4), vel=points(4)))
+    clone, plain, *_ = pickle.loads(pickle.dumps(kept))
+    assert type(clone._store) is GlobalStorage
+    assert type(plain) is dict
+
+
 def test_targets_that_no_network_reads_are_not_warned_of() -> None:
     """Forces to learn from stand in the data; copying the data is no reading either."""
 
     def net(data: Data) -> Tensor:
+        data.to_data_list()
         return cubes(data.clone().to("cpu"))
 
     Symmetrizer(net, "0e")(Data(pos=points(4), forces=points(4), dipole=points(1)))
@@ -345,6 +437,8 @@ class Cut(nn.Module):
             pos = pos.detach()
         elif self.how == "a leaf of its own":
             pos = pos.detach().requires_grad_()
+        elif self.how == "other positions in the data":
+            data.pos = pos = pos.detach()
         elif self.how == "numpy":
             pos = torch.from_numpy(np.square(pos.detach().numpy()))
         with torch.set_grad_enabled(self.how != "no_grad"):
@@ -353,7 +447,9 @@ class Cut(nn.Module):
 
 
 @pytest.mark.parametrize("scope", ["structure", "center"])
-@pytest.mark.parametrize("how", ["detach", "a leaf of its own", "numpy", "no_grad"])
+@pytest.mark.parametrize(
+    "how", ["detach", "a leaf of its own", "other positions in the data", "numpy", "no_grad"]
+)
 def test_a_graph_that_is_cut_has_no_forces(how: str, scope: Any) -> None:
     model = Symmetrizer(Cut(how), "0e", frames=HierarchicalFrames(6.0), scope=scope)
     data = Data(pos=points(4))
@@ -366,6 +462,39 @@ def test_a_graph_that_is_cut_has_no_forces(how: str, scope: Any) -> None:
         model(data)
     with torch.no_grad():
         model(data)
+
+
+def test_positions_that_are_changed_in_the_data_are_not_cut() -> None:
+    def net(data: Data) -> Tensor:
+        data.pos.mul_(2.0)
+        energies = cubes(data)
+        data.pos = data.pos.detach()
+        return energies
+
+    def times_two(data: Data) -> Tensor:
+        return 8.0 * cubes(data)
+
+    data = Data(pos=points(4).requires_grad_())
+    ours, theirs = (
+        torch.autograd.grad(Symmetrizer(each, "0e")(data).sum(), data.pos)[0]
+        for each in (net, times_two)
+    )
+    torch.testing.assert_close(ours, theirs, atol=0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("with_gradients", [False, True])
+def test_transforms_over_parameters_are_no_cuts(with_gradients: bool) -> None:
+    data = Data(pos=points(4).requires_grad_(with_gradients))
+    models = [Symmetrizer(Cut("not"), "0e") for _ in range(3)]
+    parameters, _ = torch.func.stack_module_state(models)
+
+    def energy(values: dict[str, Any]) -> Tensor:
+        return torch.func.functional_call(Symmetrizer(models[0].net, "0e"), values, (data,)).sum()
+
+    expected = torch.stack([model(data).sum() for model in models])
+    torch.testing.assert_close(torch.func.vmap(energy)(parameters), expected)
+    slopes = torch.func.vmap(torch.func.grad(energy))(parameters)
+    assert all(slope.isfinite().all() for slope in slopes.values())
 
 
 def test_one_output_of_several_that_is_cut_is_named() -> None:

@@ -9,13 +9,18 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex, Index
 from torch_geometric.data import Batch, Data
 
 from symmetrize import HierarchicalFrames, QuadratureFrames, Symmetrizer
 from symmetrize.data import copies as copies_module
+from symmetrize.data import layout as layout_module
 from symmetrize.data.attributes import leaves
+from symmetrize.data.clusters import clusters
 from symmetrize.data.copies import Source, turned_copies
 from symmetrize.data.layout import layout
+from symmetrize.data.reading import read_points
+from symmetrize.environments import environments
 from symmetrize.representation import as_representation
 from tests.companions import COMPANIONS, Companion, WithTable, bonds, points, triplets
 
@@ -183,6 +188,15 @@ def test_an_entry_that_is_no_place_is_refused_by_name() -> None:
             id="padded edges",
         ),
         pytest.param(
+            lambda: Data(
+                pos=points(4, 0),
+                batch=torch.tensor([0, 0, 1, 1]),
+                edge_index=torch.tensor([[0, 1], [1, 2]]),
+            ),
+            "`edge_index` leads from 1, a point of structure 0, to 2, one of structure 1",
+            id="an edge between structures",
+        ),
+        pytest.param(
             lambda: Data(pos=points(2, 0), rows=torch.nested.nested_tensor([torch.ones(2)])),
             "'rows' is a nested tensor",
             id="nested",
@@ -259,6 +273,104 @@ def test_edges_may_be_replaced_after_collation() -> None:
     torch.testing.assert_close(found[:, 0], companion.net(batch), atol=ROUNDING, rtol=ROUNDING)
 
 
+def test_points_and_edges_may_be_permuted_after_collation() -> None:
+    batch = Batch.from_data_list([bonds(5, 1), bonds(4, 2)])
+    batch.mass = torch.arange(9).double() + 1
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(9, generator=generator)
+    for name in ("pos", "batch", "mass"):
+        batch[name] = batch[name][order]
+    batch.edge_index = order.argsort()[batch.edge_index]
+    order = torch.randperm(batch.edge_index.size(1), generator=generator)
+    batch.edge_index = batch.edge_index[:, order]
+    for name in ("edge_attr", "bond_order"):
+        batch[name] = batch[name][order]
+
+    def net(data: Data) -> Tensor:
+        masses = data.pos.new_zeros(data.num_graphs).index_add(0, data.batch, data.mass.square())
+        return (masses * COMPANIONS["attributes of edges"].net(data))[:, None]
+
+    torch.testing.assert_close(
+        Symmetrizer(net, "0e")(batch), net(batch), atol=ROUNDING, rtol=ROUNDING
+    )
+
+
+@pytest.mark.parametrize("scope", ["structure", "center"])
+def test_networks_may_write_into_what_they_get(scope: Any) -> None:
+    data = Data(pos=points(4, 0), scale=torch.tensor(2.0), order=3, shared=torch.ones(1))
+
+    def net(batch: Data) -> Tensor:
+        for value in (batch.scale, batch.order, batch.shared):
+            value.add_(1)
+        return batch.pos.new_zeros(batch.num_graphs, 1)
+
+    Symmetrizer(net, "0e", frames=HierarchicalFrames(cutoff=12.0), scope=scope)(data)
+    assert (data.scale, data.order, data.shared) == (2.0, 3, 1.0)
+
+
+# --- what an environment takes
+
+
+@pytest.mark.parametrize("name", ["columns of triplets", "pairs of edges"])
+def test_environments_take_whole_rows_of_tables_in_their_order(name: str) -> None:
+    """Triplets by their points, one environment after the other."""
+    data = Batch.from_data_list(structures(COMPANIONS[name]))
+    rows = layout(data)
+    found = environments(read_points(data, rows, {}), 2.0)
+    made = clusters(data, rows, found, {})
+    pairs = data.get("three_body_indices")
+    pairs = torch.stack([data.idx_kj, data.idx_ji]) if pairs is None else pairs
+    took = made.data.get("three_body_indices")
+    took = torch.stack([made.data.idx_kj, made.data.idx_ji]) if took is None else took
+    weight = next(key for key in ("weight", "three_body_weight") if key in data)
+    ends = data.edge_index[:, pairs].flatten(0, 1)
+    cut = 0
+    for center in range(len(data.pos)):
+        inside = torch.isin(ends, found.source[found.owner == center]).all(0)
+        here = made.layout.rows[weight].owner == center
+        assert torch.equal(made.data[weight][here], data[weight][inside])
+        mine = found.source[made.data.edge_index[:, took[:, here]].flatten(0, 1)]
+        assert torch.equal(mine, ends[:, inside])
+        cut += int(0 < inside.sum() < (data.batch[ends[0]] == data.batch[center]).sum())
+    assert cut > 3
+
+
+def test_the_one_angle_of_each_structure_is_an_angle() -> None:
+    """As of water: it is not there where one of its points is not."""
+    bent = torch.tensor([[0.0, 0, 0], [0.8, 0.6, 0], [-0.8, 0.6, 0]], dtype=torch.float64)
+    water = Data(pos=bent, angle_index=torch.tensor([[1], [0], [2]]), angle_attr=torch.ones(1))
+    numbers: list[int] = []
+
+    def net(batch: Data) -> Tensor:
+        numbers.append(batch.angle_index.size(1))
+        assert len(batch.angle_attr) == batch.angle_index.size(1)
+        return batch.pos.new_zeros(batch.num_graphs, 1)
+
+    frames = HierarchicalFrames(cutoff=1.2, preset="lean")
+    model = Symmetrizer(net, "0e", frames=frames, scope="center", chunk_size=1)
+    model(Batch.from_data_list([water, water]))
+    assert {*numbers} == {0, 1}
+
+
+@pytest.mark.parametrize("scope", ["structure", "center"])
+def test_index_tensors_of_torch_geometric_stay_what_they_are(scope: Any) -> None:
+    def one(size: int, seed: int) -> Data:
+        made = bonds(size, seed)
+        made.edge_index = EdgeIndex(made.edge_index, sparse_size=(size, size), sort_order="row")
+        made.anchor_index = Index(torch.arange(size), dim_size=size)
+        return made
+
+    def net(batch: Data) -> Tensor:
+        assert isinstance(batch.edge_index, EdgeIndex)
+        assert isinstance(batch.anchor_index, Index)
+        assert batch.edge_index.validate().sparse_size() == (len(batch.pos), len(batch.pos))
+        assert batch.anchor_index.validate().dim_size == len(batch.pos)
+        return batch.pos.new_zeros(batch.num_graphs, 1)
+
+    frames = HierarchicalFrames(cutoff=3.0, preset="lean")
+    Symmetrizer(net, "0e", frames=frames, scope=scope)(Batch.from_data_list([one(5, 1), one(4, 2)]))
+
+
 # --- the old ways, as mutants
 
 
@@ -280,6 +392,12 @@ def passed_on_once(self: Any, value: Any, rows: Any, pairs: Any) -> Any:
 def with_padding_as_points(self: Any, value: Any, rows: Any, pairs: Any) -> Any:
     found = healthy(self, value, rows, pairs)
     return found.abs() if rows.numbers is not None else found
+
+
+def test_columns_that_are_left_out_one_by_one_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout_module._Reader, "_table", lambda self, path, *_, **__: path)
+    with pytest.raises((AssertionError, IndexError)):
+        test_environments_take_whole_rows_of_tables_in_their_order("columns of triplets")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from torch import Tensor
 from symmetrize.data.attributes import below
 from symmetrize.data.layout import owners, slices_of
 from symmetrize.data.periods import periods
-from symmetrize.data.values import as_numbers, check_finite
+from symmetrize.data.values import as_numbers, check_finite, is_single_or_double
 from symmetrize.representation import Representation
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def accepted(
         changed[name] = _positions(data, name)
     found = periods(known)
     if found is not None:
-        if not isinstance(data.cell, Tensor) or data.cell.numel() != 9 * size:
+        rows = isinstance(data.cell, Tensor) and data.cell.shape[-1:] == (3,)
+        if not rows or data.cell.numel() != 9 * size:
             changed["cell"] = found.cell
         elif not data.cell.is_floating_point():
             changed["cell"] = data.cell.to(known.pos.dtype)
@@ -134,19 +135,20 @@ def _positions(data: Data, name: str) -> Float[Tensor, "points 3"]:
             f"{hint}"
         )
     if not isinstance(value, Tensor):
-        like = torch.empty(0)
         if slices_of(data) is not None and isinstance(value, list):
             # arrays of several structures, which collation left in a list
-            parts = [as_numbers(one, name, like).reshape(-1, 3) for one in value]
+            parts = [as_numbers(one, name).reshape(-1, 3) for one in value]
             return torch.cat(parts) if parts else torch.empty(0, 3)
         array = np.asarray(value) if hasattr(value, "dtype") else None
-        if array is not None and array.dtype not in (np.float32, np.float64):
+        if array is not None and not is_single_or_double(array.dtype):
             raise TypeError(
                 f"`{name}` is an array of {array.dtype} but must be of float32 or float64: convert "
                 "with .astype(np.float64)"
             )
-        value = as_numbers(value, name, like)
+        value = as_numbers(value, name)
         value = value.reshape(0, 3) if value.numel() == 0 else value
+    if value.layout != torch.strided:
+        raise TypeError(f"`{name}` is a sparse tensor but must be dense: convert with .to_dense()")
     if value.ndim != 2 or value.size(-1) != 3:
         raise ValueError(
             f"`{name}` has shape {tuple(value.shape)} but must be (points, 3): put the points of "
@@ -186,14 +188,17 @@ def _rows_of(
             value = torch.cat([one.reshape(-1, *shape) for one in parts])
         else:
             value = as_numbers(value, name, like)
-    if value.ndim != len(shape) or representation.dim == 1:
+    if representation.dim == 1:
         return value
     slices = below(slices_of(data), name)
-    if value.shape == shape and size == 1:
-        return value[None]
-    each = isinstance(slices, Tensor) and bool((slices.diff() == shape[0]).all())
-    if each and value.shape == (size * shape[0], *shape[1:]):
-        return value.reshape(size, *shape)
+    # of which torch-geometric stacks what has no dimension that it could join
+    stacked = slices_of(data) is None and data.__cat_dim__(name, value) is None
+    for one in (shape, (representation.dim,)):  # as a tensor, or flat
+        if value.shape == one and size == 1 and not stacked:
+            return value[None]
+        each = isinstance(slices, Tensor) and bool((slices.diff() == one[0]).all())
+        if each and value.shape == (size * one[0], *one[1:]):
+            return value.reshape(size, *one)
     return value
 
 

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from symmetrize.data.attributes import leaves, rebuilt
 from symmetrize.data.copies import Source
-from symmetrize.data.layout import OF_STRUCTURES, Kind, Layout, Rows, new_batch, plain
+from symmetrize.data.forms import as_index, following, new_batch, plain
+from symmetrize.data.layout import OF_STRUCTURES, Kind, Layout, Rows
 from symmetrize.data.numbering import Numbers, columns
 from symmetrize.environments import Environments
 from symmetrize.representation import Representation
@@ -47,9 +48,7 @@ def clusters(
     rows: dict[str, Rows] = {}
     for name, whole in data.to_dict().items():
         # an environment is a finite cluster: images of its points are points of their own
-        if name in batch or name in OF_STRUCTURES:
-            continue
-        if name in layout.followed:
+        if name in batch or name in OF_STRUCTURES or name in layout.followed:
             continue
         made = {}
         for path, _, value in leaves(whole, name):
@@ -60,11 +59,10 @@ def clusters(
             _refuse(path, value, known, periodic)
             made[path], rows[path] = taken.of(path, value, known)
         batch[name] = rebuilt(whole, name, made)
-    followed = {name: of for name, of in layout.followed.items() if of in rows}
+    followed = {name: of for name, of in layout.followed.items() if of in batch}
     for name, of in followed.items():
-        whose = rows[of].owner
-        whole = name.endswith("_batch")
-        batch[name] = whose if whole else offsets(counts(whose, number))
+        whose = {path: rows[path].owner for path, _, _ in leaves(data[of], of) if path in rows}
+        batch[name] = following(name, of, data[of], whose, number)
     batch.pos = found.vectors.to(data.pos.dtype)
     batch.is_center = found.is_center
     batch.envelope = found.envelope.to(data.pos.dtype)
@@ -103,8 +101,8 @@ class _Taken:
     def __init__(self, layout: Layout, found: Environments) -> None:
         self.layout, self.number = layout, len(layout.batch)
         self.taken: dict[Kind, tuple[Tensor, Tensor]] = {"point": (found.owner, found.source)}
-        # of tuples: their entries, as rows of the environments
-        self.ends: dict[Kind, Int[Tensor, "rows entries"]] = {}
+        # by path, of what decides which rows are taken: its entries, as rows of the environments
+        self.ends: dict[str, Int[Tensor, "rows entries"]] = {}
 
     def of(self, path: str, value: Any, rows: Rows) -> tuple[Any, Rows]:
         """The rows of a value, environment after environment, and whose they are.
@@ -115,31 +113,30 @@ class _Taken:
         owner, chosen = self._rows(rows)
         numbers, moved = rows.numbers, replace(rows, owner=owner)
         if numbers is not None and numbers.of is not None:
-            if rows.kind in self.ends:
-                entries = self.ends[rows.kind]
-            else:
+            entries = self.ends.get(path)
+            if entries is None:
                 entries = self._looked_up(path, numbers, owner, chosen)
             entries = entries.reshape(len(entries), *numbers.local.shape[1:])
             counted = self.taken[numbers.of][0]
             local = places(counted, self.number)[entries.clamp(min=0)]
             local = torch.where(entries < 0, entries, local)
             step = counts(counted, self.number).reshape(-1, *(1,) * (local.ndim - 1))
-            return _laid_out(entries, value, rows), replace(
-                moved, numbers=Numbers(local, step, numbers.of)
+            return _laid_out(entries, value, rows, len(counted)), replace(
+                moved, numbers=Numbers(local, step, numbers.of, numbers.padded)
             )
         if numbers is not None:
             local, step = numbers.local[chosen], numbers.step[self.layout.batch]
             base = (step.cumsum(0) - step)[owner]
             entries = torch.where(local < 0, local, local + base)
             return _laid_out(entries, value, rows), replace(
-                moved, numbers=Numbers(local, step, None)
+                moved, numbers=Numbers(local, step, None, numbers.padded)
             )
         if rows.dim is None:  # one value of a single structure
             several = replace(moved, dim=0)
             if isinstance(value, Tensor):
-                return value.expand(self.number, *value.shape), several
+                return value.repeat(self.number, *(1,) * value.ndim), several
             if isinstance(value, int | float):
-                return torch.tensor(value, device=owner.device).expand(self.number), several
+                return torch.tensor(value, device=owner.device).repeat(self.number), several
             return [value] * self.number, several
         if isinstance(value, Tensor):
             return plain(value).index_select(rows.dim, chosen), moved
@@ -152,27 +149,43 @@ class _Taken:
         # rows that belong to structures as a whole come in several numbers
         key = rows.kind if rows.kind != "structure" else f"structure {id(rows.owner)}"
         if key not in self.taken:
-            lead = self.layout.rows.get("edge_index" if rows.kind == "edge" else rows.kind)
-            numbers = None if lead is None else lead.numbers
-            if lead is None or numbers is None or numbers.of is None:
-                self.taken[key] = join(self.layout.batch, rows.owner, self.layout.size)
-            else:
-                self.taken[key], self.ends[key] = self._inside(numbers, lead.owner)
+            leads = self.layout.leads(rows.kind)
+            self.taken[key] = (
+                self._inside(leads)
+                if leads
+                else join(self.layout.batch, rows.owner, self.layout.size)
+            )
         return self.taken[key]
 
-    def _inside(
-        self, numbers: Numbers, owner: Int[Tensor, "tuples"]
-    ) -> tuple[tuple[Tensor, Tensor], Int[Tensor, "rows entries"]]:
-        """Tuples all of whose entries are in one environment: which, and what its entries are."""
-        members, source = self._members(numbers)
-        entries = self._whole(numbers, columns(numbers.local), owner)
-        # of each tuple one entry is found in all environments, the others where that one is
-        lead = entries.amax(1) if len(entries) else owner
-        member, row = join(source, lead.clamp(min=0), self._number(numbers))
-        ends = self._ends(numbers, entries[row], members[member])
-        inside = (ends >= 0) | (entries[row] < 0)
-        kept = torch.nonzero(inside.all(1) & (lead[row] >= 0))[:, 0]
-        return (members[member[kept]], row[kept]), ends[kept]
+    def _inside(self, leads: Mapping[str, Rows]) -> tuple[Tensor, Tensor]:
+        """Rows all of whose entries are in one environment, in their order, and which it is."""
+        known = {
+            path: (rows.numbers, self._whole(rows.numbers, columns(rows.numbers.local), rows.owner))
+            for path, rows in leads.items()
+            if rows.numbers is not None
+        }
+        owners, found = [], []
+        any_owner = next(iter(leads.values())).owner
+        without = torch.ones_like(any_owner, dtype=torch.bool)
+        for numbers, entries in known.values():
+            # one entry is found in all environments, the others where that one is
+            lead = entries.amax(1) if entries.numel() else entries.new_full((len(entries),), -1)
+            rows = torch.nonzero(without & (lead >= 0))[:, 0]
+            members, source = self._members(numbers)
+            member, row = join(source, lead[rows], self._number(numbers))
+            owners.append(members[member])
+            found.append(rows[row])
+            without[rows] = False
+        owner, row = torch.cat(owners), torch.cat(found)
+        order = torch.argsort(owner * len(without) + row)
+        owner, row = owner[order], row[order]
+        ends = {
+            path: (entries[row], self._ends(numbers, entries[row], owner))
+            for path, (numbers, entries) in known.items()
+        }
+        inside = torch.cat([(end >= 0) | (entry < 0) for entry, end in ends.values()], 1).all(1)
+        self.ends |= {path: end[inside] for path, (_, end) in ends.items()}
+        return owner[inside], row[inside]
 
     def _looked_up(
         self, path: str, numbers: Numbers, owner: Tensor, chosen: Tensor
@@ -181,7 +194,7 @@ class _Taken:
         local = columns(numbers.local[chosen])
         entries = self._whole(numbers, local, self.layout.batch[owner])
         ends = self._ends(numbers, entries, owner)
-        if not bool((numbers.local < 0).any()) and bool((ends < 0).any()):
+        if not numbers.padded and bool((ends < 0).any()):
             raise ValueError(
                 f"{path!r} counts a {numbers.of} that is not in every environment where it is "
                 'counted: pad with -1 for what is not there, leave it out, or use scope="structure"'
@@ -219,8 +232,13 @@ class _Taken:
         return torch.where((entries >= 0) & (keys[found] == wanted), found, -1)
 
 
-def _laid_out(entries: Int[Tensor, "rows *shape"], value: Any, rows: Rows) -> Tensor:
-    """Entries, rows first, in the order of dimensions of the value they replace."""
+def _laid_out(
+    entries: Int[Tensor, "rows *shape"], value: Any, rows: Rows, number: int | None = None
+) -> Tensor:
+    """Entries, rows first, in the order of dimensions of the value they replace.
+
+    What was sorted no longer is: an environment starts with its center.
+    """
     if rows.dim is None:
         return entries
-    return entries.movedim(0, rows.dim).to(value.dtype)
+    return as_index(value, entries.movedim(0, rows.dim).contiguous(), number, keeps_order=False)

@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from symmetrize.data.attributes import leaves, rebuilt
-from symmetrize.data.layout import Kind, Layout, Rows, new_batch, plain
+from symmetrize.data.forms import as_index, following, new_batch, plain
+from symmetrize.data.layout import Kind, Layout, Rows
 from symmetrize.data.numbering import Numbers, columns
 from symmetrize.frames.ensemble import Ensemble
 from symmetrize.representation import Representation
@@ -154,6 +155,8 @@ class _Plan:
         self.collapsed, self.leaving = collapsed, leaving
         self._pairs: dict[Kind, Pairs] = {}
         self._items: list[int] | None = None
+        # of what was found out together with which rows stay
+        self._entries: dict[int, Tensor] = {}
 
     @property
     def items(self) -> list[int]:
@@ -172,23 +175,45 @@ class _Plan:
 
     def _found(self, kind: Kind, owner: Tensor) -> Pairs:
         copy, row = join(self.index, owner, self.layout.size)
-        first = offsets(counts(copy, len(self.index)))[:-1]
+        pairs = Pairs(copy, row, offsets(counts(copy, len(self.index)))[:-1])
         if self.leaving is None:
-            return Pairs(copy, row, first)
+            return pairs
         if kind == "point":
-            kept = ~(self.collapsed[copy] & self.leaving[row])
-        else:
-            rows = self.layout.rows.get("edge_index" if kind == "edge" else kind)
-            numbers = None if rows is None else rows.numbers
-            counted = None if numbers is None else self._counted(numbers)
-            if numbers is None or counted is None or counted.kept is None:
-                return Pairs(copy, row, first)
-            local = numbers.local[row]
-            ends = torch.where(local < 0, local, local + _like(counted.first[copy], local))
-            kept = counted.kept[ends.clamp(min=0)] | (ends < 0)
-            kept = columns(kept).all(1)
-        left = torch.nonzero(kept)[:, 0]
-        return Pairs(copy[left], row[left], first, kept.cumsum(0) - 1, kept)
+            return _without(pairs, self.collapsed[copy] & self.leaving[row])
+        gone = torch.zeros_like(row, dtype=torch.bool)
+        entries = []
+        for lead in self.layout.leads(kind).values():
+            assert lead.numbers is not None, "leads count rows"
+            counted = self._counted(lead.numbers)
+            if counted is not None and counted.kept is not None:
+                ends = self._raised(lead.numbers, counted.first, pairs)
+                missing = ~_at(counted.kept, ends)
+                missing = missing & (ends >= 0) if lead.numbers.padded else missing
+                gone = gone | columns(missing).any(1)
+                entries.append((lead.numbers, counted, ends))
+        if not entries:
+            return pairs
+        pairs = _without(pairs, gone)
+        left = torch.nonzero(~gone)[:, 0]
+        for numbers, counted, ends in entries:
+            ends = ends.index_select(0, left)
+            assert counted.fresh is not None, "something is left out"
+            fresh = _at(counted.fresh, ends)
+            self._entries[id(numbers)] = (
+                torch.where(ends < 0, ends, fresh) if numbers.padded else fresh
+            )
+        return pairs
+
+    def _raised(
+        self, numbers: Numbers, start: Int[Tensor, "copies *widths"], pairs: Pairs
+    ) -> Tensor:
+        """Entries that count from ``start`` of their copy on; padding stays what it is."""
+        local = numbers.local.index_select(0, pairs.row)
+        start = start.index_select(0, pairs.copy)
+        raised = local + start.reshape(
+            len(start), *start.shape[1:], *(1,) * (local.ndim - start.ndim)
+        )
+        return torch.where(local < 0, local, raised) if numbers.padded else raised
 
     def _counted(self, numbers: Numbers) -> Pairs | None:
         if numbers.of == "point":
@@ -206,32 +231,31 @@ class _Plan:
         if isinstance(value, Tensor):
             value = plain(value)
             if rows.dim is None:  # of a single structure
-                return value.expand(len(self.index), *value.shape)
+                return value.repeat(len(self.index), *(1,) * value.ndim)
             return value.index_select(rows.dim, pairs.row)
         if isinstance(value, np.ndarray) and rows.dim is not None:
             return value.take(pairs.row.cpu().numpy(), rows.dim)
         if rows.dim is not None:
             return [value[item] for item in self.items]
         if isinstance(value, int | float):  # as torch-geometric collates them
-            return torch.tensor(value, device=self.index.device).expand(len(self.index))
+            return torch.tensor(value, device=self.index.device).repeat(len(self.index))
         return [value] * len(self.index)
 
     def _renumbered(self, value: Any, rows: Rows, pairs: Pairs) -> Tensor:
         """What counts rows, counting those of its copy."""
         assert rows.numbers is not None
-        local = rows.numbers.local[pairs.row]
         counted = self._counted(rows.numbers)
-        if counted is None:
-            entries = local + self.base(rows.numbers)[pairs.copy]
-        else:
-            entries = local + _like(counted.first[pairs.copy], local)
-            if counted.fresh is not None and counted.kept is not None and len(counted.fresh):
-                there = entries.clamp(0, len(counted.fresh) - 1)
+        entries = self._entries.get(id(rows.numbers))
+        if entries is None:
+            start = self.base(rows.numbers) if counted is None else counted.first
+            entries = self._raised(rows.numbers, start, pairs)
+            if counted is not None and counted.fresh is not None and counted.kept is not None:
                 # in a table, what is left out is padding
-                entries = torch.where(counted.kept[there], counted.fresh[there], -1)
-        entries = torch.where(local < 0, local, entries)
+                left = torch.where(_at(counted.kept, entries), _at(counted.fresh, entries), -1)
+                entries = torch.where(entries < 0, entries, left)
         entries = entries if rows.dim is None else entries.movedim(0, rows.dim)
-        return _as(value, entries.contiguous(), len(self.pairs("point", self.layout.batch).copy))
+        number = None if counted is None else len(counted.copy)
+        return as_index(value, entries.contiguous(), number)
 
     def base(self, numbers: Numbers) -> Int[Tensor, "copies *widths"]:
         """What is added to entries that count something else than points and edges."""
@@ -259,17 +283,14 @@ class _Plan:
         return made.to_sparse_csc() if value.layout == torch.sparse_csc else made
 
     def following(self, name: str, of: str, data: Data) -> Any:
-        """What `follow_batch` made, made anew: the copy of each row, or where each copy starts."""
-        made: dict[str, Tensor | None] = {}
-        for path, _, _ in leaves(data[of], of):
-            rows = self.layout.rows.get(path)
-            if rows is None or rows.dim is None:
-                made[path] = None
-                continue
-            copy = self.pairs(rows.kind, rows.owner).copy
-            whole = name.endswith("_batch")
-            made[path] = copy if whole else offsets(counts(copy, len(self.index)))
-        return rebuilt(data[of], of, made)
+        """What `follow_batch` made, made anew."""
+        rows = {path: self.layout.rows.get(path) for path, _, _ in leaves(data[of], of)}
+        copy = {
+            path: self.pairs(found.kind, found.owner).copy
+            for path, found in rows.items()
+            if found is not None and found.dim is not None
+        }
+        return following(name, of, data[of], copy, len(self.index))
 
     def slices(self, rows: Rows | None) -> Tensor:
         """Where the rows of each copy start, as torch-geometric keeps it."""
@@ -309,6 +330,21 @@ class Lazy(Mapping[str, Any]):
         return len(self.known)
 
 
+def _without(pairs: Pairs, gone: Bool[Tensor, "pairs"]) -> Pairs:
+    """The pairs that are not gone."""
+    kept = ~gone
+    left = torch.nonzero(kept)[:, 0]
+    copy, row = pairs.copy.index_select(0, left), pairs.row.index_select(0, left)
+    return Pairs(copy, row, pairs.first, kept.cumsum(0) - 1, kept)
+
+
+def _at(values: Tensor, entries: Int[Tensor, "*shape"]) -> Tensor:
+    """Values at places; at padding, anything."""
+    if len(values) == 0:
+        return values.new_zeros(entries.shape)
+    return values.take(entries.clamp(min=0))
+
+
 def _tree(whole: Any, name: str, layout: Layout, of: Callable[[Rows | None], Tensor]) -> Any:
     """Slices or increments of an attribute, in the form of its values."""
     made = {path: of(layout.rows.get(path)) for path, _, _ in leaves(whole, name)}
@@ -321,21 +357,3 @@ def _slices(pairs: Pairs, copies: int) -> Tensor:
 
 def _no_increments(copies: int) -> Tensor:
     return torch.zeros(copies, dtype=torch.long)
-
-
-def _like(first: Int[Tensor, "rows"], entries: Int[Tensor, "rows *shape"]) -> Tensor:
-    return first.reshape(-1, *(1,) * (entries.ndim - 1))
-
-
-def _as(value: Any, entries: Tensor, points: int) -> Tensor:
-    """In the dtype and, of torch-geometric's own index tensors, the class of the value."""
-    if isinstance(value, Tensor):
-        entries = entries.to(value.dtype)
-    if hasattr(value, "sort_order"):  # torch_geometric.EdgeIndex
-        return type(value)(
-            entries,
-            sparse_size=(points, points),
-            sort_order=value.sort_order,
-            is_undirected=value.is_undirected,
-        )
-    return entries

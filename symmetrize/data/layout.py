@@ -18,7 +18,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from symmetrize.data.attributes import below, leaves
+from symmetrize.data.forms import plain
 from symmetrize.data.numbering import COUNTED, Increments, Numbers, columns
+from symmetrize.segments import counts
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -70,6 +72,19 @@ class Layout:
     batch: Int[Tensor, "points"]
     rows: dict[str, Rows]
     followed: dict[str, str] = field(default_factory=dict)
+
+    def leads(self, kind: Kind) -> dict[str, Rows]:
+        """By path, what decides whether a row of a kind is there: whether all that it counts is."""
+        if kind in ("point", "structure"):
+            return {}
+        return {
+            path: rows
+            for path, rows in self.rows.items()
+            if rows.kind == kind
+            and (kind != "edge" or path == "edge_index")
+            and rows.numbers is not None
+            and rows.numbers.of is not None
+        }
 
 
 def layout(data: Data) -> Layout:
@@ -146,11 +161,6 @@ def slices_of(data: Data) -> Mapping[str, Any] | None:
     return getattr(data, "_slice_dict", None)
 
 
-def plain(value: Tensor) -> Tensor:
-    """A tensor without what torch-geometric's ``EdgeIndex`` and ``Index`` know beside it."""
-    return value.as_tensor() if hasattr(value, "as_tensor") else value
-
-
 def _followed(data: Data, name: str, size: int) -> str | None:
     """What an attribute follows, if `follow_batch` made it: then nobody else knows of it."""
     for end in FOLLOWING:
@@ -172,12 +182,16 @@ class _Reader:
         data, size: the batch, and its number of structures.
         owner_of: the structure of each row of the kinds that were found so far.
         increments: what counts rows.
+        columns: those of these kinds that are rows of single numbers.
+        sizes: how many rows of a kind each structure has, as far as that was asked.
     """
 
     data: Data
     size: int
     owner_of: dict[Kind, Tensor]
     increments: Increments
+    columns: set[Kind] = field(default_factory=set)
+    sizes: dict[Kind, Tensor] = field(default_factory=dict)
 
     @property
     def alone(self) -> bool:
@@ -204,11 +218,24 @@ class _Reader:
             else:
                 kind, owner = path, self._owner_of_entries(path, entries.amax(1), counted)
         numbers = self.increments.numbers(path, plain_or_number(value), owner, dim)
-        of_each = torch.equal(owner, self.owner_of["structure"])
-        if numbers is not None and not of_each and kind not in ("point", "edge"):
-            kind = path
-            self.owner_of[path] = owner
+        # a number of each structure, such as that of its center, has no rows of its own
+        has_own = dim == -1 or not torch.equal(owner, self.owner_of["structure"])
+        if numbers is not None and has_own and kind not in COUNTED:
+            kind = self._table(path, owner, is_column=value.ndim == 1)
+            self.owner_of[kind] = owner
         return Rows(kind, owner, dim, numbers)
+
+    def _table(self, path: str, owner: Tensor, is_column: bool) -> Kind:
+        """The rows of a tensor that counts others, or of the table that it is a column of.
+
+        Columns are as ``idx_kj`` and ``idx_ji`` of triplets, which are left out together.
+        """
+        if not is_column:
+            return path
+        found = (kind for kind in self.columns if torch.equal(self.owner_of[kind], owner))
+        kind = next(found, path)
+        self.columns.add(kind)
+        return kind
 
     def rows(self, path: str, key: str, value: Any) -> Rows | None:
         """What the rows of a value stand for, and whose they are; None if it is shared by all."""
@@ -234,15 +261,17 @@ class _Reader:
         number = value.size(dim)
         known: Tensor | None = None
         if isinstance(slices, Tensor) and slices.ndim == 1 and int(slices[-1]) == number:
-            known = torch.repeat_interleave(structures, slices.diff().to(structures.device))
+            known = slices.diff()
         follower = self.data.get(f"{path}_batch")
         if known is None and isinstance(follower, Tensor) and follower.shape == (number,):
             return Rows(path, follower.to(structures.device), dim)
         kind = self._told_by_number(path, number, known)
         if kind is not None:
             return Rows(kind, self.owner_of[kind], dim)
-        if known is not None or self.alone:
-            return Rows("structure", structures.new_zeros(number) if known is None else known, dim)
+        if known is not None:
+            return Rows("structure", torch.repeat_interleave(structures, known.to(structures)), dim)
+        if self.alone:
+            return Rows("structure", structures.new_zeros(number), dim)
         if self.size > 0 and number % self.size == 0:
             each = torch.repeat_interleave(structures, number // self.size)
             return Rows("structure", each, dim)
@@ -275,6 +304,7 @@ class _Reader:
                     f"there are {points} points, numbered from 0"
                 )
             self.owner_of["edge"] = self.owner_of["point"][entries[0]]
+            return Rows("edge", self.owner_of["edge"], -1, self.increments.of_edges(entries))
         owner = self.owner_of["edge"]
         return Rows("edge", owner, -1, self.increments.numbers("edge_index", entries, owner, -1))
 
@@ -321,43 +351,38 @@ class _Reader:
         name = path.partition(".")[0]
         if name in OF_STRUCTURES:
             return None
-        edges = len(self.owner_of["edge"]) if "edge" in self.owner_of else None
         others = [kind for kind in self.owner_of if kind not in ("point", "edge", "structure")]
         # rows of other index tensors: angle_attr beside angle_index
         for kind in others:
             if name.startswith(kind.rpartition("_")[0] or kind) and self._fits(kind, number, known):
                 return kind
-        if number == edges and name.startswith("edge"):
+        # edges may have been replaced since they were collated
+        if name.startswith("edge") and self._fits("edge", number, None):
+            return "edge"
+        if "edge" in name and self._fits("edge", number, known):  # as torch-geometric has it
             return "edge"
         # rows that the batch knows to be of other structures than the edges are not of edges
         if number != len(self.owner_of["point"]) and self._fits("edge", number, known):
             return "edge"
         if self._fits("point", number, known):
             return "point"
-        if known is not None and not torch.equal(known, self.owner_of["structure"]):
+        if number != self.size or (known is not None and bool((known != 1).any())):
             return next((kind for kind in others if self._fits(kind, number, known)), None)
         return None
 
     def _fits(self, kind: Kind, number: int, known: Tensor | None) -> bool:
+        """Whether there are as many rows of a kind, in each structure if that is known."""
         owner = self.owner_of.get(kind)
         if owner is None or len(owner) != number:
             return False
-        return known is None or torch.equal(known, owner)
+        if known is None:
+            return True
+        # in whatever order: points and edges may have been permuted since they were collated
+        if kind not in self.sizes:
+            self.sizes[kind] = counts(owner, self.size).cpu()
+        return torch.equal(known.cpu(), self.sizes[kind])
 
 
 def plain_or_number(value: Any) -> Any:
     """A tensor without what subclasses know beside it; a number of Python as it is."""
     return plain(value) if isinstance(value, Tensor) else value
-
-
-def new_batch(like: Data, size: int, batch: Int[Tensor, "points"]) -> Any:
-    """A ``Batch`` of the same kind of data, with structures and points but no attributes."""
-    from torch_geometric.data import Batch, Data
-
-    kinds = [k for k in type(like).__mro__ if issubclass(k, Data) and not issubclass(k, Batch)]
-    fresh = Batch(_base_cls=kinds[0])
-    fresh.batch = batch
-    fresh.ptr = torch.cat([batch.new_zeros(1), torch.bincount(batch, minlength=size).cumsum(0)])
-    fresh._num_graphs = size
-    fresh.num_nodes = len(batch)
-    return fresh

@@ -35,11 +35,13 @@ class Numbers:
         local: (rows, ...), the entries, rows first; negative ones are padding.
         step: (size, ...), how many there are to count in each structure; widths may be 1.
         of: "point" or "edge" if they are known to count these, else None.
+        padded: whether any is padding.
     """
 
     local: Int[Tensor, "rows *shape"]
     step: Int[Tensor, "size *widths"]
     of: Counted | None
+    padded: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Increments:
     last: Data
     declared: bool
     _steps: dict[str, Tensor | str | None] = field(default_factory=dict)
+    _places: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: Data, size: int, owner_of: Mapping[str, Tensor]) -> Increments:
@@ -126,7 +129,31 @@ class Increments:
                 "whose entries count something else an `__inc__` that says so, which is 0 for "
                 "plain numbers; and change the edges of a batch before it is collated"
             )
-        return Numbers(local, step, of)
+        return Numbers(local, step, of, bool((local < 0).any()))
+
+    def of_edges(self, edges: Int[Tensor, "2 edges"]) -> Numbers:
+        """The ends of edges between points, of which there are as many as they say.
+
+        Raises:
+            ValueError: if an edge leads from one structure to another.
+        """
+        owner = self.owner_of["point"]
+        start, end = owner[edges]
+        if not torch.equal(start, end):
+            i = int(torch.nonzero(start != end)[0])
+            raise ValueError(
+                f"`edge_index` leads from {int(edges[0, i])}, a point of structure "
+                f"{int(start[i])}, to {int(edges[1, i])}, one of structure {int(end[i])}: "
+                "structures of a batch are turned one by one, so put what is connected into one"
+            )
+        local = self.places("point")[edges.T].contiguous()
+        return Numbers(local, counts(owner, self.size)[:, None], "point", padded=False)
+
+    def places(self, kind: Counted) -> Int[Tensor, "rows"]:
+        """The place of each point, or edge, among those of its structure."""
+        if kind not in self._places:
+            self._places[kind] = places(self.owner_of[kind], self.size)
+        return self._places[kind]
 
     def _are(self, each: Tensor, kind: str) -> bool:
         """Whether there are as many rows of a kind in each structure."""
@@ -220,7 +247,7 @@ class Increments:
             shape = (-1, *(1,) * (entries.ndim - 1))
             return entries - low[owner].reshape(shape), step.reshape(shape), None
         counted = self.owner_of[kind]
-        place = places(counted, self.size)
+        place = self.places("point" if kind == "point" else "edge")
         inside = (entries >= 0) & (entries < len(place))
         local = torch.where(inside, place[entries.clamp(0, max(len(place) - 1, 0))], entries)
         step = counts(counted, self.size).reshape(-1, *(1,) * (entries.ndim - 1))

@@ -104,7 +104,8 @@ def _matrices(value: Any, size: int, collated: bool, like: Tensor) -> Tensor:
         # one of ase's for each structure, which collation left in a list
         return torch.cat([_matrices(one, 1, False, like) for one in value])
     cell = as_numbers(value, "cell", like)
-    if cell.numel() == 9 * size and cell.shape[-1:] == (3,):
+    flat = cell.shape[-1:] == (9,) or (collated and cell.ndim == 1)
+    if cell.numel() == 9 * size and (flat or cell.shape[-1:] == (3,)):
         return cell.reshape(size, 3, 3)
     if cell.numel() == 6 * size and (cell.shape[-1:] == (6,) or (collated and cell.ndim == 1)):
         return _from_lengths_and_angles(cell.reshape(size, 6))
@@ -122,10 +123,11 @@ def _truths(value: Any, size: int, collated: bool, device: torch.device) -> Tens
     if collated and isinstance(value, list | tuple) and len(value) == size:
         # one of ase's for each structure, likewise
         return torch.cat([_truths(one, 1, False, device) for one in value])
-    pbc = torch.as_tensor(np.asarray(value) if not isinstance(value, Tensor) else value)
-    pbc = pbc.to(device)
-    if pbc.is_floating_point() or bool(((pbc != 0) & (pbc != 1)).any()):
-        raise ValueError(f"`pbc` is {pbc.tolist()} but must say True or False for each period")
+    array = value if isinstance(value, Tensor) else np.asarray(value)
+    of_truths = isinstance(array, Tensor) or array.dtype.kind in "biu"
+    pbc = torch.as_tensor(array if of_truths else np.zeros(0), device=device)
+    if not of_truths or pbc.is_floating_point() or bool(((pbc != 0) & (pbc != 1)).any()):
+        raise ValueError(f"`pbc` is {array.tolist()} but must say True or False for each period")
     pbc = pbc.bool()
     if pbc.numel() == 1:
         return pbc.reshape(1, 1).expand(size, 3)

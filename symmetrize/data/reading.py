@@ -55,12 +55,14 @@ def check_inputs(data: Data, layout: Layout, inputs: Mapping[str, Representation
             )
         width = tuple(value.shape[value.ndim - len(representation.value_shape) :])
         flat = value.shape[-1:] == (representation.dim,) or (representation.dim == 1 == value.ndim)
-        if not flat and width != representation.value_shape:
+        rows = layout.rows.get(name)
+        fits = rows is None or value.numel() % (len(rows.owner) * representation.dim or 1) == 0
+        if not fits or (not flat and width != representation.value_shape):
             raise ValueError(
                 f"the input {name!r} has shape {tuple(value.shape)} but is declared as "
                 f"{representation}, of width {representation.dim}"
             )
-        if name not in layout.rows:
+        if rows is None:
             raise ValueError(
                 f"the input {name!r} of shape {tuple(value.shape)} turns but its rows belong "
                 f"neither to points nor to edges nor to the {layout.size} structures: collate "
@@ -171,7 +173,9 @@ def _others(
         if name in ("pos", "cell") or name not in data or layout.rows[name].kind == "edge":
             continue
         rows = layout.rows[name]
-        values = data[name].double().reshape(len(rows.owner), -1, representation.dim)
+        number, width = len(rows.owner), representation.dim
+        values = data[name].double()
+        values = values.reshape(number, values.numel() // max(1, number * width), width)
         if rows.kind == "point" and envelope is not None:
             values = values * envelope.double()[:, None, None]
         yield representation, values.flatten(0, 1), rows.owner.repeat_interleave(values.size(1))
