@@ -9,7 +9,7 @@ To add a kind, add what makes it to ``CARRIED``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -91,7 +91,7 @@ CARRIED: dict[str, Callable[[Data], None]] = {
 }
 
 
-def carrying(data: Data, kinds: Sequence[str]) -> Data:
+def carrying(data: Data, kinds: Collection[str]) -> Data:
     """The data of a structure with what it carries.
 
     >>> carrying(Data(pos=torch.eye(3)), ["names"]).word
@@ -100,13 +100,14 @@ def carrying(data: Data, kinds: Sequence[str]) -> Data:
     if not kinds:
         return data
     made = Carrying(**data.to_dict())
-    for kind in kinds:
-        CARRIED[kind](made)
+    for kind, add in CARRIED.items():
+        if kind in kinds:
+            add(made)
     return made
 
 
-def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
-    """Kinds of what is carried, as they were given.
+def check_kinds(kinds: Collection[str]) -> frozenset[str]:
+    """Kinds of what is carried.
 
     Raises:
         ValueError: if there is no such kind.
@@ -114,4 +115,4 @@ def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
     unknown = [kind for kind in kinds if kind not in CARRIED]
     if isinstance(kinds, str) or unknown:
         raise ValueError(f"`carries` is {kinds!r} but must be a list of some of {list(CARRIED)}")
-    return tuple(kinds)
+    return frozenset(kinds)

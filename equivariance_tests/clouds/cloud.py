@@ -118,7 +118,7 @@ class Setting:
     species: tuple[int, ...] = ()
     contract: Contract = field(default_factory=lambda: Contract("0e"))
     of_structures: frozenset[str] = frozenset()
-    carries: tuple[str, ...] = ()
+    carries: frozenset[str] = frozenset()
 
     @classmethod
     def of(

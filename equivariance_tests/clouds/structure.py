@@ -44,7 +44,7 @@ class Structure:
     inputs: Mapping[str, Float[Tensor, "rows *value"]] = field(default_factory=dict)
     of_structures: frozenset[str] = frozenset()
     further: Mapping[str, Float[Tensor, "others 3"]] = field(default_factory=dict)
-    carries: tuple[str, ...] = ()
+    carries: frozenset[str] = frozenset()
     kept: Data | None = None
 
     def __len__(self) -> int:
