@@ -39,6 +39,7 @@ from tests.healthy import OUTPUTS, PET_OF_POINTS, POINTWISE, SMALL, SPECIES, WHO
 pytestmark = pytest.mark.usefixtures("as_users_run_it")
 # Clouds that take a minute on all of these; the slow tests take more
 PROJECT = Profile("project", clouds=20, slow_clouds=0, slow_cases=1, case_points=6, shrinking=0)
+GROUPS = ("O(3)", "SO(3)")
 LEAN = HierarchicalFrames(length_scale=1.0, preset="lean")
 COLLINEAR = {"finiteness": "pairs of collinear points have no frame, and there is no other model"}
 FARTHEST = {"permutation": "the first of the farthest points is the first point"}
@@ -87,13 +88,13 @@ def hold(model: nn.Module, profile: Profile | str = PROJECT, **how: Any) -> None
     assert report.passed, str(report)
 
 
-@pytest.mark.parametrize("group", ["O(3)", "SO(3)"])
-@pytest.mark.parametrize("name", FRAMES)
+# each family with one of the groups; with the other one in the slow tests
+@pytest.mark.parametrize(("name", "group"), zip(FRAMES, GROUPS * len(FRAMES), strict=False))
 def test_frames(name: str, group: str) -> None:
     hold(symmetrized(name, group), known=FRAMES[name][1])
 
 
-@pytest.mark.parametrize("group", ["O(3)", "SO(3)"])
+@pytest.mark.parametrize("group", GROUPS)
 def test_frames_of_environments(group: str) -> None:
     hold(environments(group))
 
@@ -119,7 +120,14 @@ def test_wrappers_remember_nothing() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("group", ["O(3)", "SO(3)"])
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("name", FRAMES)
+def test_frames_with_either_group(name: str, group: str) -> None:
+    hold(symmetrized(name, group), known=FRAMES[name][1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("name", ["smooth", "lean", "pairs"])
 def test_frames_on_more_clouds(name: str, group: str) -> None:
     hold(symmetrized(name, group), "fast")

@@ -26,6 +26,7 @@ def run_blocks(text: str, name: str) -> int:
     return len(blocks)
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
