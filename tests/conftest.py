@@ -1,5 +1,7 @@
 """Fixtures of several modules."""
 
+from collections.abc import Iterator
+
 import jaxtyping
 import pytest
 
@@ -8,3 +10,11 @@ import pytest
 def as_users_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the checks of shapes and types that only tests switch on."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture(scope="module")
+def unchecked_shapes() -> Iterator[None]:
+    """The same for a whole module: where they would take much of the time, and others have them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+        yield

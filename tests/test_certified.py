@@ -36,7 +36,7 @@ from symmetrize import (
 from tests.healthy import OUTPUTS, PET_OF_POINTS, POINTWISE, SMALL, SPECIES, WHOLE, seeded
 
 # Shapes are checked in other tests: here they would take most of the time
-pytestmark = pytest.mark.usefixtures("as_users_run_it")
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 # Clouds that take a minute on all of these; the slow tests take more
 PROJECT = Profile("project", clouds=20, slow_clouds=0, slow_cases=1, case_points=6, shrinking=0)
 GROUPS = ("O(3)", "SO(3)")

@@ -19,7 +19,7 @@ from symmetrize.representation import as_representation
 from tests.strata import DeepSet, wigner
 
 # Shapes are checked in other tests: here they would take most of the time
-pytestmark = pytest.mark.usefixtures("as_users_run_it")
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 
 LAWS = (Gradients(), LieDerivative(), WorkClosure())
 DTYPES = (torch.float64, torch.float32)

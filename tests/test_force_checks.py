@@ -21,7 +21,7 @@ from equivariance_tests.subject import Subject
 from symmetrize import Contract, Derivatives, per_point
 
 # Shapes are checked in other tests: here they would take most of the time
-pytestmark = pytest.mark.usefixtures("as_users_run_it")
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 
 LAWS = (ForcesAndStress(), WorkOfForces())
 DTYPES = (torch.float64, torch.float32)

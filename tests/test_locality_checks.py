@@ -23,7 +23,7 @@ from equivariance_tests.subject import Subject
 from symmetrize import Contract, per_point
 
 # Shapes are checked in other tests: here they would take most of the time
-pytestmark = pytest.mark.usefixtures("as_users_run_it")
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 
 GENERIC = [Cloud("generic", 5, seed, (3, -1, 2, 5)) for seed in range(3)]
 DTYPES = (torch.float64, torch.float32)

@@ -24,7 +24,7 @@ from equivariance_tests.subject import Subject
 from symmetrize import Symmetrizer, cutoff_switch, neighbor_list
 
 # Shapes are checked in other tests: here they would take most of the time
-pytestmark = pytest.mark.usefixtures("as_users_run_it")
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 
 LEAST, CUTOFF = 1.6, 5.0
 OUTPUTS = {"energy": "0e", "pull": "1o"}

@@ -18,7 +18,7 @@ from equivariance_tests.subject import Subject
 from tests.healthy import HEALTHY
 
 # Shapes are checked in other tests: here they would take most of the time
-pytestmark = pytest.mark.usefixtures("as_users_run_it")
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 
 BY_NAME = {check.name: check for check in CHECKS}
 # Cases of a check that should not fail; one that takes seconds has one, of every third model

@@ -24,7 +24,7 @@ from symmetrize import Contract
 from tests.healthy import of_cubic_moments
 
 # Shapes are checked in other tests: here they would take most of the time
-pytestmark = pytest.mark.usefixtures("as_users_run_it")
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 
 LAWS: tuple[Check, ...] = (
     *(Equivariance(), Parity(), Permutation(), Translation(), LieDerivative()),

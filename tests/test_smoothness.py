@@ -29,6 +29,9 @@ from tests.strata import (
     turn,
 )
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 SPEC = "0e+0o+1o+1e+2e"
 PRESETS = ("smooth", "lean")
 GROUPS = ("O(3)", "SO(3)")

@@ -20,7 +20,7 @@ from symmetrize import Contract, FrameAveraging, HierarchicalFrames, Symmetrizer
 from tests.strata import DeepSet
 
 # Shapes are checked in other tests: here they would take most of the time
-pytestmark = pytest.mark.usefixtures("as_users_run_it")
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 
 CUTOFF = 3.0
 GENERIC = Cloud("generic", 5, 1, (3, -1, 2, 5))

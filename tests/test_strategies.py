@@ -13,6 +13,9 @@ from equivariance_tests import Cloud, Contract, assert_law, batches, clouds
 from equivariance_tests.clouds import Setting
 from equivariance_tests.failures import Failure
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 EXAMPLES, MOST_POINTS = 200, 5
 STRATEGIES = {
     "clouds": clouds(max_points=12),

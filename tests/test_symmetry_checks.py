@@ -46,6 +46,9 @@ from symmetrize import (
 )
 from tests.strata import DeepSet, bump
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 CHECKS: dict[str, Check] = {
     check.name: check
     for check in (
