@@ -1,6 +1,6 @@
 # make demo        train a small network, make it equivariant, print a table, draw a figure
 # make figures     the same, with figure and numbers kept where README shows them
-# make test        the tests (13 minutes on 2 cores); WORKERS=8 for more cores
+# make test        the tests (10 minutes on 2 cores); WORKERS=8 for more cores
 # make test-deep   the slow tests, and the laws on many more examples
 # make check       format, lint, types, and every example in README, docs and docstrings
 # make format      repair format and lint where that can be done

@@ -89,7 +89,7 @@ def hold(model: nn.Module, profile: Profile | str = PROJECT, **how: Any) -> None
 
 
 # each family with one of the groups; with the other one in the slow tests
-@pytest.mark.parametrize(("name", "group"), zip(FRAMES, GROUPS * len(FRAMES), strict=False))
+@pytest.mark.parametrize(("name", "group"), [*zip(FRAMES, GROUPS * len(FRAMES), strict=False)])
 def test_frames(name: str, group: str) -> None:
     hold(symmetrized(name, group), known=FRAMES[name][1])
 
