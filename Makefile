@@ -51,7 +51,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules symmetrize backbones equivariance_tests tests/test_documentation.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules symmetrize backbones equivariance_tests tests/project/test_documentation.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .

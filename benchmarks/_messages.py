@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from symmetrize import Contract, cutoff_switch, neighbor_list, safe_norm
-from symmetrize.neighbors import Neighbors
+from symmetrize.points.neighbors import Neighbors
 
 BASIS = 6
 

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from symmetrize import Ensemble, Frames
-from symmetrize.cloud import Cloud, Points, centered_cloud, points
+from symmetrize.arrays.segments import join, segment_sum
+from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.frames.random import random_rotations
-from symmetrize.segments import join, segment_sum
-from symmetrize.switching import cutoff_switch
+from symmetrize.points.cloud import Cloud, Points, centered_cloud, points
 
 NETWORKS, WIDTH = 8, 16
 DEGREE = 2  # of the outputs that the frames are made for

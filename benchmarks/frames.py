@@ -33,10 +33,10 @@ from benchmarks._data import (
 from benchmarks._paths import Paths, RandomNetworks, scan, served, straight_paths
 from benchmarks._record import write_result
 from symmetrize import FrameAveraging, Frames, HierarchicalFrames, PairFrames, Symmetrizer
+from symmetrize.arrays.segments import counts
 from symmetrize.frames import Group
 from symmetrize.frames.presets import PRESETS
 from symmetrize.frames.settings import Preset, Selection
-from symmetrize.segments import counts
 
 FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "frames.png"
 CUTOFF = 4.0

@@ -1,5 +1,7 @@
 """Exact and smooth rotational symmetry for any network on point clouds."""
 
+from symmetrize.arrays.switching import cutoff_switch
+from symmetrize.arrays.vectors import safe_norm
 from symmetrize.atoms import from_ase, to_ase
 from symmetrize.contract import Contract
 from symmetrize.data.layout import owners
@@ -14,11 +16,9 @@ from symmetrize.frames import (
     QuadratureFrames,
     RandomFrames,
 )
-from symmetrize.neighbors import neighbor_list
 from symmetrize.outputs import Output, Outputs, log_probabilities, per_point
-from symmetrize.switching import cutoff_switch
+from symmetrize.points.neighbors import neighbor_list
 from symmetrize.symmetrizer import Symmetrizer
-from symmetrize.vectors import safe_norm
 from symmetrize.weights import load_weights
 
 __all__ = [

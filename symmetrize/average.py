@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from symmetrize.arrays.safe import safe_sqrt
+from symmetrize.arrays.segments import segment_log_mean, segment_sum
 from symmetrize.data.copies import Copies, Source
 from symmetrize.frames.ensemble import Ensemble, Group
 from symmetrize.outputs import ONLY, Output
-from symmetrize.segments import segment_log_mean, segment_sum
-from symmetrize.switching import safe_sqrt
 
 
 class Average:

@@ -18,8 +18,8 @@ from typing import Any, Literal, TypeAlias, get_args
 from e3nn import o3
 from torch import Tensor
 
+from symmetrize.network.returned import described, items, parts, rebuilt
 from symmetrize.representation import Representation, as_representation
-from symmetrize.returned import described, items, parts, rebuilt
 
 Averaging = Literal["mean", "log"]
 Spec: TypeAlias = str | o3.Irreps | o3.Irrep | Representation

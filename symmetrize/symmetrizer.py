@@ -26,25 +26,25 @@ from symmetrize.arguments import (
     representations_of,
     warn_of_forces,
 )
+from symmetrize.arrays.segments import counts, segment_sum
 from symmetrize.average import Average
-from symmetrize.calling import called, without_autocast
-from symmetrize.cloud import centered
 from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
 from symmetrize.data.boundary import accepted
 from symmetrize.data.clusters import clusters
 from symmetrize.data.copies import Copies, Source, turned_copies
 from symmetrize.data.layout import Layout, extended, layout
 from symmetrize.data.reading import check_inputs, directions_of, read_points, tensors_of
-from symmetrize.environments import environments
 from symmetrize.frames import Ensemble, Frames, Group, HierarchicalFrames
 from symmetrize.frames.ensemble import draw, merged
 from symmetrize.frames.random import random_ensemble
-from symmetrize.graph import Sources, check_leads_to_positions, is_transformed
+from symmetrize.network.calling import called, without_autocast
+from symmetrize.network.graph import Sources, check_leads_to_positions, is_transformed
+from symmetrize.network.returned import described
+from symmetrize.network.undeclared import is_compiled, look_like_vectors, reading, warn_of
 from symmetrize.outputs import ONLY, Declaration, Outputs, Spec
+from symmetrize.points.cloud import centered
+from symmetrize.points.environments import environments
 from symmetrize.representation import as_representation
-from symmetrize.returned import described
-from symmetrize.segments import counts, segment_sum
-from symmetrize.undeclared import is_compiled, look_like_vectors, reading, warn_of
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from symmetrize.arrays.segments import counts, join, offsets, places
 from symmetrize.data.attributes import leaves, rebuilt
 from symmetrize.data.copies import Source
 from symmetrize.data.forms import as_index, following, new_batch, plain
 from symmetrize.data.layout import OF_STRUCTURES, Kind, Layout, Rows
 from symmetrize.data.numbering import Numbers, columns
-from symmetrize.environments import Environments
+from symmetrize.points.environments import Environments
 from symmetrize.representation import Representation
-from symmetrize.segments import counts, join, offsets, places
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -17,13 +17,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from symmetrize.arrays.segments import counts, join, offsets, places
 from symmetrize.data.attributes import leaves, rebuilt
 from symmetrize.data.forms import as_index, following, new_batch, plain
 from symmetrize.data.layout import Kind, Layout, Rows
 from symmetrize.data.numbering import Numbers, columns
 from symmetrize.frames.ensemble import Ensemble
 from symmetrize.representation import Representation
-from symmetrize.segments import counts, join, offsets, places
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from symmetrize.arrays.segments import counts, offsets
 from symmetrize.data.attributes import leaves, rebuilt
-from symmetrize.segments import counts, offsets
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from symmetrize.arrays.segments import counts
 from symmetrize.data.attributes import below, leaves
 from symmetrize.data.forms import plain
 from symmetrize.data.numbering import COUNTED, Increments, Numbers, columns
-from symmetrize.segments import counts
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from symmetrize.arrays.segments import counts, places
 from symmetrize.data.attributes import below
-from symmetrize.segments import counts, places
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

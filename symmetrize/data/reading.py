@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symmetrize.cloud import Field, Points
 from symmetrize.data.boundary import species_of
 from symmetrize.data.layout import Layout
 from symmetrize.data.periods import periods
 from symmetrize.data.values import check_finite
+from symmetrize.points.cloud import Field, Points
 from symmetrize.representation import Representation, as_representation
 
 if TYPE_CHECKING:

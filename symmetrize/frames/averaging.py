@@ -7,11 +7,11 @@ Source: Puny et al., arXiv 2110.03336.
 
 import torch
 
-from symmetrize.cloud import Cloud
+from symmetrize.arrays.segments import segment_sum
+from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.frames.base import Frames
 from symmetrize.frames.ensemble import Ensemble, Group, assemble
-from symmetrize.segments import segment_sum
-from symmetrize.switching import cutoff_switch
+from symmetrize.points.cloud import Cloud
 
 # Part of the cutoff over which a point of an environment fades out of its covariance.
 FADE = 0.5

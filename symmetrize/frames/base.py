@@ -12,9 +12,9 @@ from typing import Any, Literal
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from symmetrize.cloud import Cloud, Points, centered_cloud, points
-from symmetrize.environments import neighbor_environments
 from symmetrize.frames.ensemble import Ensemble, Group
+from symmetrize.points.cloud import Cloud, Points, centered_cloud, points
+from symmetrize.points.environments import neighbor_environments
 
 
 class Frames(ABC):

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symmetrize.cloud import Cloud
+from symmetrize.arrays.safe import safe_log, safe_sqrt
+from symmetrize.arrays.segments import equal_rows, join, segment_sum
+from symmetrize.arrays.vectors import dot, transverse, unit_vectors
 from symmetrize.frames.settings import Selection
-from symmetrize.segments import equal_rows, join, segment_sum
-from symmetrize.switching import safe_log, safe_sqrt
-from symmetrize.vectors import dot, transverse, unit_vectors
+from symmetrize.points.cloud import Cloud
 
 # Distance from the origin, in the unit of the cloud, below which angles count less
 CORE = 0.1

@@ -16,12 +16,13 @@ from dataclasses import replace
 
 import torch
 
-from symmetrize.cloud import Cloud, Points
+from symmetrize.arrays.safe import safe_log
+from symmetrize.arrays.segments import segment_sum
+from symmetrize.arrays.switching import cutoff_switch
+from symmetrize.arrays.vectors import dot, safe_norm
 from symmetrize.frames.candidates import Offer
-from symmetrize.neighbors import neighbors
-from symmetrize.segments import segment_sum
-from symmetrize.switching import cutoff_switch, safe_log
-from symmetrize.vectors import dot, safe_norm
+from symmetrize.points.cloud import Cloud, Points
+from symmetrize.points.neighbors import neighbors
 
 # Size of local vectors below which the structure counts as a perfect crystal
 FAINT = 0.05

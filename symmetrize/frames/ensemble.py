@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from symmetrize.segments import counts, equal_rows, offsets, segment_sum
+from symmetrize.arrays.segments import counts, equal_rows, offsets, segment_sum
 
 Group = Literal["O(3)", "SO(3)"]
 

@@ -25,7 +25,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from symmetrize.cloud import Cloud, Points, centered_cloud, root_mean_square
+from symmetrize.arrays.safe import safe_log, safe_sqrt
+from symmetrize.arrays.segments import counts, segment_normalize, segment_sum
+from symmetrize.arrays.switching import cutoff_switch, ramp, select
+from symmetrize.arrays.vectors import transverse, transverse_basis, unit_vectors
 from symmetrize.frames.base import Frames
 from symmetrize.frames.candidates import (
     Axes,
@@ -48,9 +51,7 @@ from symmetrize.frames.presets import PRESETS
 from symmetrize.frames.refinement import refined
 from symmetrize.frames.settings import Preset, Selection
 from symmetrize.frames.tensors import tensor_azimuths
-from symmetrize.segments import counts, segment_normalize, segment_sum
-from symmetrize.switching import cutoff_switch, ramp, safe_log, safe_sqrt, select
-from symmetrize.vectors import transverse, transverse_basis, unit_vectors
+from symmetrize.points.cloud import Cloud, Points, centered_cloud, root_mean_square
 
 # The unit of length of an environment, as a part of its cutoff
 UNIT = 0.25

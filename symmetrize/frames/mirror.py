@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symmetrize.cloud import Cloud
-from symmetrize.segments import counts, join, segment_sum
-from symmetrize.switching import cutoff_switch, step
-from symmetrize.vectors import dot
+from symmetrize.arrays.segments import counts, join, segment_sum
+from symmetrize.arrays.switching import cutoff_switch, step
+from symmetrize.arrays.vectors import dot
+from symmetrize.points.cloud import Cloud
 
 # Chirality at which a frame needs no mirror image. Smaller values leave fewer frames and steeper
 # weights, whose slope is at most 1 / WIDTH for each unit of chirality.

@@ -12,11 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symmetrize.cloud import Cloud
+from symmetrize.arrays.safe import safe_log
+from symmetrize.arrays.segments import counts, join, segment_sum
+from symmetrize.arrays.switching import ramp
+from symmetrize.arrays.vectors import dot, transverse_basis, unit_vectors
 from symmetrize.frames.candidates import Axes, Azimuths
-from symmetrize.segments import counts, join, segment_sum
-from symmetrize.switching import ramp, safe_log
-from symmetrize.vectors import dot, transverse_basis, unit_vectors
+from symmetrize.points.cloud import Cloud
 
 # A harmonic whose squared amount is below this is rounding, and has no phase: second derivatives of
 # the phase contain its inverse square, which overflows

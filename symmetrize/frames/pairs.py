@@ -38,13 +38,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symmetrize.cloud import Cloud, Points
-from symmetrize.environments import neighbor_environments
+from symmetrize.arrays.segments import join, segment_sum
+from symmetrize.arrays.switching import cutoff_switch, ramp, step
 from symmetrize.frames.base import Frames
 from symmetrize.frames.ensemble import Ensemble, Group, assemble
 from symmetrize.frames.mirror import WIDTH, chirality, mirrored
-from symmetrize.segments import join, segment_sum
-from symmetrize.switching import cutoff_switch, ramp, step
+from symmetrize.points.cloud import Cloud, Points
+from symmetrize.points.environments import neighbor_environments
 
 # W(1/e) of Lambert's W: the maximum of x / (1 + e^x)
 LAMBERT_W = 0.2784645427610738

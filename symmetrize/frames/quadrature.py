@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symmetrize.cloud import Cloud
 from symmetrize.frames.base import Frames
 from symmetrize.frames.ensemble import Ensemble, Group, assemble
+from symmetrize.points.cloud import Cloud
 
 # Orders of the rules of Lebedev and Laikov without negative weights.
 LEBEDEV_ORDERS = (

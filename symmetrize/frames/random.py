@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symmetrize.cloud import Cloud
 from symmetrize.frames.base import Frames
 from symmetrize.frames.ensemble import Ensemble, Group, assemble
+from symmetrize.points.cloud import Cloud
 
 
 class RandomFrames(Frames):

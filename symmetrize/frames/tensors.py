@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from symmetrize.cloud import Cloud
+from symmetrize.arrays.safe import safe_log
+from symmetrize.arrays.segments import join, segment_sum
+from symmetrize.arrays.vectors import transverse_basis
 from symmetrize.frames.candidates import LOG_DIRECTION_QUALITY, Axes, Azimuths
 from symmetrize.frames.refinement import turned_about_x
-from symmetrize.segments import join, segment_sum
-from symmetrize.switching import safe_log
-from symmetrize.vectors import transverse_basis
+from symmetrize.points.cloud import Cloud
 
 
 def waves(degree: int, turns: int) -> Complex[Tensor, "turns degree"]:

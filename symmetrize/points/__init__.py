@@ -1,0 +1,1 @@
+"""Clouds of points, the neighbors of each, and the environments of centers."""

@@ -1,0 +1,185 @@
+"""Points and clouds: whose frames are sought, and the vectors they are made from.
+
+``Points`` are structures as the user has them: positions, owners, perhaps a cell. A ``Cloud`` is a
+set of vectors from one origin that turns with its owner: the points of a molecule from their
+centroid, or the neighbors of a center from that center. Both are flat batches: rows, and the index
+of the owner of each row.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from symmetrize.arrays.safe import safe_sqrt
+from symmetrize.arrays.segments import counts, segment_sum
+from symmetrize.arrays.vectors import dot, safe_norm
+from symmetrize.representation import Representation
+
+# A cloud that rounding alone could have spread over this many units in the last place of its
+# coordinates is one point: rotating or shifting coordinates costs a few of them.
+NOISE_ULPS = 16.0
+
+
+@dataclass(frozen=True)
+class Field:
+    """Tensors that clouds carry, beside vectors.
+
+    Attributes:
+        representation: how they turn.
+        values: (T, dim) float64, in units in which a size of 1 matters to the network.
+        index: (T,), the structure or center of each.
+    """
+
+    representation: Representation
+    values: Float[Tensor, "tensors dim"]
+    index: Int[Tensor, "tensors"]
+
+
+@dataclass(frozen=True)
+class Points:
+    """A batch of structures.
+
+    Attributes:
+        positions: (P, 3), in the unit of the data.
+        batch: (P,), structure of each point, 0 to ``size`` - 1.
+        size: number of structures; some may have no points.
+        log_scores: (P,) float64, logarithm of an invariant factor of each point's quality.
+        species: (P,) integers, such as atomic numbers, or None.
+        cell: (size, 3, 3), lattice vectors as rows, or None for finite clouds.
+        pbc: (size, 3), whether each lattice vector is a period, or None.
+        directions: (V, 3), other vectors that turn with the structure (a field, normals), in units
+            in which a length of 1 matters to the network.
+        directions_index: (V,), structure of each of them.
+        tensors: other inputs of degree two and more that turn with the structure.
+    """
+
+    positions: Float[Tensor, "points 3"]
+    batch: Int[Tensor, "points"]
+    size: int
+    log_scores: Float[Tensor, "points"]
+    species: Int[Tensor, "points"] | None
+    cell: Float[Tensor, "size 3 3"] | None
+    pbc: Bool[Tensor, "size 3"] | None
+    directions: Float[Tensor, "directions 3"]
+    directions_index: Int[Tensor, "directions"]
+    tensors: Collection[Field] = ()
+
+    @property
+    def periodic(self) -> bool:
+        """Whether any structure has a period."""
+        return self.pbc is not None and bool(self.pbc.any())
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Vectors, their owners, and what invariant is known of them.
+
+    Attributes:
+        vectors: (P, 3) float64, from the origin of each owner.
+        index: (P,), owner of each vector, 0 to ``size`` - 1.
+        size: number of owners; some may have no vectors.
+        log_scores: (P,), logarithm of an invariant positive factor of each vector's quality.
+        resolution: (size,), length below which the vectors of an owner are rounding noise.
+        directions, directions_index, tensors: as in ``Points``.
+        cutoff: radius at which points come and go, for the environment of a center; None for a
+            whole structure.
+    """
+
+    vectors: Float[Tensor, "points 3"]
+    index: Int[Tensor, "points"]
+    size: int
+    log_scores: Float[Tensor, "points"]
+    resolution: Float[Tensor, "size"]
+    directions: Float[Tensor, "directions 3"]
+    directions_index: Int[Tensor, "directions"]
+    cutoff: float | None = None
+    tensors: Collection[Field] = ()
+
+    @property
+    def lengths(self) -> Float[Tensor, "points"]:
+        """(P,) length of each vector."""
+        return safe_norm(self.vectors)
+
+    def scaled(self, unit: Float[Tensor, "size"]) -> "Cloud":
+        """The same clouds with lengths in the given unit, one for each owner."""
+        return replace(
+            self, vectors=self.vectors / unit[self.index, None], resolution=self.resolution / unit
+        )
+
+
+def points(
+    positions: Float[Tensor, "points 3"],
+    batch: Int[Tensor, "points"] | None = None,
+    size: int | None = None,
+    *,
+    scores: Float[Tensor, "points"] | None = None,
+    species: Int[Tensor, "points"] | None = None,
+    cell: Float[Tensor, "size 3 3"] | None = None,
+    pbc: Bool[Tensor, "size 3"] | None = None,
+    directions: tuple[Tensor, Tensor] | None = None,
+) -> Points:
+    """Points with everything that was left out filled in: one structure, equal scores, no cell."""
+    if batch is None:
+        batch = torch.zeros(len(positions), dtype=torch.long, device=positions.device)
+    if size is None:
+        size = int(batch.max()) + 1 if len(batch) else 1
+    if directions is None:
+        directions = (positions.new_zeros(0, 3), batch[:0])
+    return Points(
+        positions=positions,
+        batch=batch,
+        size=size,
+        log_scores=positions.new_zeros(len(positions)).double()
+        if scores is None
+        else scores.double().log(),
+        species=species,
+        cell=None if cell is None else cell.reshape(size, 3, 3),
+        pbc=None if pbc is None else pbc.reshape(size, 3),
+        directions=directions[0],
+        directions_index=directions[1],
+    )
+
+
+def centered(
+    structures: Points,
+) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "size"]]:
+    """Positions from the centroid of their structure, in float64, and their resolution.
+
+    The resolution follows the precision of the positions and their distance from the origin of the
+    coordinates, so that coincident points far from it count as one. It carries no gradient.
+    """
+    positions, batch, size = structures.positions.double(), structures.batch, structures.size
+    number = counts(batch, size).clamp(min=1).to(positions.dtype)
+    centroid = segment_sum(positions, batch, size) / number[:, None]
+    vectors = positions - centroid[batch]
+    # far from the origin the centroid has few digits, and a symmetric cloud lies about it unevenly
+    vectors = vectors - (segment_sum(vectors, batch, size) / number[:, None])[batch]
+    mean_square = segment_sum(dot(positions, positions).detach(), batch, size) / number
+    ulp = torch.finfo(structures.positions.dtype).eps
+    return vectors, NOISE_ULPS * ulp * mean_square.sqrt()
+
+
+def centered_cloud(structures: Points) -> Cloud:
+    """Each structure as a cloud of vectors from its centroid."""
+    vectors, resolution = centered(structures)
+    return Cloud(
+        vectors=vectors,
+        index=structures.batch,
+        size=structures.size,
+        log_scores=structures.log_scores,
+        resolution=resolution,
+        directions=structures.directions.double(),
+        directions_index=structures.directions_index,
+        tensors=structures.tensors,
+    )
+
+
+def root_mean_square(cloud: Cloud) -> Float[Tensor, "size"]:
+    """Root mean square length of the vectors of each owner, 0 where there are none."""
+    number = counts(cloud.index, cloud.size).clamp(min=1).to(cloud.vectors.dtype)
+    return safe_sqrt(
+        segment_sum(dot(cloud.vectors, cloud.vectors), cloud.index, cloud.size) / number
+    )

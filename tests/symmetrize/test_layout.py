@@ -1,0 +1,31 @@
+"""Whose the rows of a batch are, and where the middle of a cloud is."""
+
+import pytest
+import torch
+from torch_geometric.data import Batch, Data
+
+from symmetrize.data.layout import layout
+from symmetrize.points.cloud import centered, points
+
+
+@pytest.mark.parametrize("name", ["cell", "field"])
+def test_rows_of_structures_are_not_those_of_as_many_edges(name: str) -> None:
+    """Two structures of three points with one edge each, and one lattice or field each."""
+    edge = torch.tensor([[0], [1]])
+    items = [Data(pos=torch.eye(3), edge_index=edge) for _ in range(2)]
+    # the second structure has both edges: rows of edges belong to it, and to it alone
+    items[0].edge_index, items[1].edge_index = edge[:, :0], torch.tensor([[0, 1], [1, 0]])
+    for item in items:
+        item[name] = torch.eye(3)[None] if name == "cell" else torch.ones(1, 3)
+    rows = layout(Batch.from_data_list(items)).rows
+    assert rows[name].kind == "structure"
+    assert rows[name].owner.tolist() == [0, 1]
+    assert rows["edge_index"].owner.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e6])
+def test_the_middle_of_a_cloud_far_away_has_all_digits_of_the_cloud(offset: float) -> None:
+    cloud = torch.randn(7, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    vectors, _ = centered(points(cloud + offset, None))
+    # a centroid of one pass has the digits of the offset: it is off by 1e-13 and 1e-10
+    assert vectors.mean(0).abs().max() < 1e-15
