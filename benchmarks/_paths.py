@@ -20,7 +20,7 @@ from torch import Tensor
 from symmetrize import Ensemble, Frames
 from symmetrize.arrays.segments import join, segment_sum
 from symmetrize.arrays.switching import cutoff_switch
-from symmetrize.frames.random import random_rotations
+from symmetrize.groups import random_rotations
 from symmetrize.points.cloud import Cloud, Points, centered_cloud, points
 
 NETWORKS, WIDTH = 8, 16

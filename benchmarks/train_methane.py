@@ -38,7 +38,7 @@ from benchmarks._data import data_folder
 from benchmarks._record import RESULTS, read_result, write_result
 from benchmarks.frames import markdown
 from symmetrize import HierarchicalFrames, Symmetrizer
-from symmetrize.frames.random import random_rotations
+from symmetrize.groups import random_rotations
 
 # Energy RMSE of the published PET in meV by the number of its training structures, read off a plot
 PUBLISHED = {1000: 330.0, 3000: 155.0, 10000: 68.0}

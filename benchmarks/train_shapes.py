@@ -41,7 +41,7 @@ from benchmarks._data import data_folder
 from benchmarks._record import read_result, write_result
 from benchmarks.frames import markdown
 from symmetrize import Symmetrizer
-from symmetrize.frames.random import random_rotations
+from symmetrize.groups import random_rotations
 
 # The radii and numbers of neighbors of the papers are made for 1024 points
 NETWORKS: dict[str, Callable[[str], nn.Module]] = {

@@ -16,7 +16,7 @@ from symmetrize.frames import (
     QuadratureFrames,
     RandomFrames,
 )
-from symmetrize.outputs import Output, Outputs, log_probabilities, per_point
+from symmetrize.outputs import Output, Outputs, log_probabilities, per_edge, per_point
 from symmetrize.points.neighbors import neighbor_list
 from symmetrize.symmetrizer import Symmetrizer
 from symmetrize.weights import load_weights
@@ -42,6 +42,7 @@ __all__ = [
     "log_probabilities",
     "neighbor_list",
     "owners",
+    "per_edge",
     "per_point",
     "periods",
     "safe_norm",

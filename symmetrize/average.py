@@ -9,7 +9,8 @@ from torch import Tensor
 from symmetrize.arrays.safe import safe_sqrt
 from symmetrize.arrays.segments import segment_log_mean, segment_sum
 from symmetrize.data.copies import Copies, Source
-from symmetrize.frames.ensemble import Ensemble, Group
+from symmetrize.frames.ensemble import Ensemble
+from symmetrize.groups import Group
 from symmetrize.outputs import ONLY, Output
 
 

@@ -14,8 +14,9 @@ from numbers import Integral, Real
 from typing import Literal, TypeAlias
 
 from symmetrize.arguments import representations_of
+from symmetrize.groups import GROUPS, Group
 from symmetrize.outputs import Declaration, Outputs, Spec
-from symmetrize.representation import Group, Representation
+from symmetrize.representation import Representation
 
 # Number of continuous derivatives; None where none is claimed
 Order: TypeAlias = int | float | None
@@ -82,10 +83,9 @@ class Contract:
         positions: Sequence[str] = (),
         min_distance: int | float | None = None,
     ) -> None:
-        if group not in ("O(3)", "SO(3)", None):
-            raise ValueError(
-                f"`group` is {group!r} but must be 'O(3)', 'SO(3)', or None for no claim"
-            )
+        if group not in (*GROUPS, None):
+            names = ", ".join(map(repr, GROUPS))
+            raise ValueError(f"`group` is {group!r} but must be {names}, or None for no claim")
         if smoothness is not None and (
             not isinstance(smoothness, Real)
             or not smoothness >= 0

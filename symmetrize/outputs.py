@@ -22,6 +22,8 @@ from symmetrize.network.returned import described, items, parts, rebuilt
 from symmetrize.representation import Representation, as_representation
 
 Averaging = Literal["mean", "log"]
+# What a row of an output stands for
+RowsOf: TypeAlias = Literal["structure", "point", "edge"]
 Spec: TypeAlias = str | o3.Irreps | o3.Irrep | Representation
 
 
@@ -31,35 +33,42 @@ class Output:
 
     Attributes:
         representation: how its values turn.
-        per_point: whether it has one row for each point, instead of one for each structure.
+        rows: what each of its rows stands for: a "structure", a "point", or an "edge", which is a
+            column of ``edge_index``.
         average: of what the average is taken: the values ("mean"), or, of log-probabilities, what
             they are the logarithms of ("log").
 
     Raises:
-        ValueError: if log-probabilities turn.
+        ValueError: if log-probabilities turn, or it is not known what a row stands for.
     """
 
     representation: Representation
-    per_point: bool = False
+    rows: RowsOf = "structure"
     average: Averaging = "mean"
 
     def __post_init__(self) -> None:
-        if self.average not in get_args(Averaging):
-            raise ValueError(
-                f"`average` is {self.average!r} but must be one of "
-                f"{', '.join(map(repr, get_args(Averaging)))}"
-            )
+        for name, choices in (("rows", get_args(RowsOf)), ("average", get_args(Averaging))):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"`{name}` is {getattr(self, name)!r} but must be one of "
+                    f"{', '.join(map(repr, choices))}"
+                )
         if self.average == "log" and not self.representation.is_invariant:
             raise ValueError(
                 f"log-probabilities are declared as {str(self.representation)!r} but no rotation "
                 "or reflection changes them: declare scalars, as in log_probabilities('11x0e')"
             )
 
+    @property
+    def per_point(self) -> bool:
+        """Whether there is one row for each point."""
+        return self.rows == "point"
+
     def __str__(self) -> str:
         spec = repr(str(self.representation))
         if self.average == "log":
             return f"log_probabilities({spec}{', per_point=True' if self.per_point else ''})"
-        return f"per_point({spec})" if self.per_point else spec
+        return spec if self.rows == "structure" else f"per_{self.rows}({spec})"
 
 
 def per_point(spec: Spec) -> Output:
@@ -68,7 +77,18 @@ def per_point(spec: Spec) -> Output:
     >>> per_point("1o").per_point
     True
     """
-    return Output(as_representation(spec), per_point=True)
+    return Output(as_representation(spec), "point")
+
+
+def per_edge(spec: Spec) -> Output:
+    """Declare an output with one row for each edge, such as ``per_edge("ij")`` for blocks of pairs.
+
+    Edges are the columns of ``data.edge_index``, which the data carries: in their order.
+
+    >>> per_edge("ij").rows
+    'edge'
+    """
+    return Output(as_representation(spec), "edge")
 
 
 def log_probabilities(spec: Spec, per_point: bool = False) -> Output:
@@ -89,7 +109,7 @@ def log_probabilities(spec: Spec, per_point: bool = False) -> Output:
     >>> str(log_probabilities("11x0e"))
     "log_probabilities('11x0e')"
     """
-    return Output(as_representation(spec), per_point, "log")
+    return Output(as_representation(spec), "point" if per_point else "structure", "log")
 
 
 # An item of what is returned; None, or "_", leaves it out

@@ -87,7 +87,7 @@ def outputs_to_plain(outputs: Outputs) -> Any:
     In the form of the declaration: lists for tuples, None for what is left out.
 
     >>> outputs_to_plain({"energy": "0e", "hidden": None})
-    {'energy': {'turns': '0e', 'per_point': False}, 'hidden': None}
+    {'energy': {'turns': '0e', 'rows': 'structure'}, 'hidden': None}
     """
     declared = Contract(outputs).outputs
 
@@ -113,7 +113,9 @@ def outputs_from_plain(found: Any) -> Any:
         return tuple(outputs_from_plain(one) for one in found)
     if isinstance(found, dict) and isinstance(found.get("turns"), str):
         others = [f.name for f in dataclasses.fields(Output) if f.name not in ("representation",)]
-        given = dict(fields(found, {"turns", "per_point"}, "an output", others))
+        given = dict(fields(found, {"turns"}, "an output", [*others, "per_point"]))
+        if given.pop("per_point", False):  # as earlier versions wrote it
+            given["rows"] = "point"
         return Output(as_representation(given.pop("turns")), **given)
     if not isinstance(found, dict):
         raise ValueError(f"`outputs` is {found!r} but must hold outputs by name")
@@ -121,10 +123,10 @@ def outputs_from_plain(found: Any) -> Any:
 
 
 def _output_to_plain(output: Output) -> Plain:
-    described = {"turns": str(output.representation), "per_point": output.per_point}
+    described = {"turns": str(output.representation), "rows": output.rows}
     for field in dataclasses.fields(output):
         value = getattr(output, field.name)
-        if field.name not in ("representation", "per_point") and value != field.default:
+        if field.name not in ("representation", "rows") and value != field.default:
             described[field.name] = plain(value)
     return described
 

@@ -34,9 +34,10 @@ from symmetrize.data.clusters import clusters
 from symmetrize.data.copies import Copies, Source, turned_copies
 from symmetrize.data.layout import Layout, extended, layout
 from symmetrize.data.reading import check_inputs, directions_of, read_points, tensors_of
-from symmetrize.frames import Ensemble, Frames, Group, HierarchicalFrames
+from symmetrize.frames import Ensemble, Frames, HierarchicalFrames
 from symmetrize.frames.ensemble import draw, merged
 from symmetrize.frames.random import random_ensemble
+from symmetrize.groups import GROUPS, Group
 from symmetrize.network.calling import called, without_autocast
 from symmetrize.network.graph import Sources, check_leads_to_positions, is_transformed
 from symmetrize.network.returned import described
@@ -174,7 +175,7 @@ class Symmetrizer(nn.Module):
         self.given_prepare = prepare
         # a module only to have its parameters and its device follow those of the network
         self.auxiliary = self.frames.auxiliary
-        self.group: Group = _one_of("group", group, get_args(Group))
+        self.group: Group = _one_of("group", group, GROUPS)
         self.scope: Scope = _one_of("scope", scope, get_args(Scope))
         self.reduce = _one_of("reduce", reduce, (None, *get_args(Reduce)))
         self.train_with: Training = _one_of("training", training, get_args(Training))

@@ -58,7 +58,7 @@ class Wish:
         """
         representation = as_representation(TURNS.get(_quantity(name), found))
         if self.declared is None:
-            return Output(representation, self.per_point)
+            return Output(representation, "point" if self.per_point else "structure")
         if self.declared.representation.dim != representation.dim:
             raise ValueError(
                 f"`outputs` declares {name!r} as {self.declared.representation}, of dimension "

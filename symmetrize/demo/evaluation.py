@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from symmetrize.demo.task import OUTPUTS
-from symmetrize.frames.random import random_rotations
+from symmetrize.groups import random_rotations
 from symmetrize.representation import as_representation
 
 ROTATIONS = 8

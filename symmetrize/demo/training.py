@@ -12,7 +12,7 @@ from torch_geometric.data import Batch, Data
 
 from backbones import PointNet
 from symmetrize.demo.task import OUTPUTS
-from symmetrize.frames.random import random_rotations
+from symmetrize.groups import random_rotations
 from symmetrize.representation import as_representation
 
 WIDTH = 128

@@ -10,7 +10,8 @@ import torch
 from symmetrize.arrays.segments import segment_sum
 from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.frames.base import Frames
-from symmetrize.frames.ensemble import Ensemble, Group, assemble
+from symmetrize.frames.ensemble import Ensemble, assemble
+from symmetrize.groups import Group, has_reflections
 from symmetrize.points.cloud import Cloud
 
 # Part of the cutoff over which a point of an environment fades out of its covariance.
@@ -56,7 +57,7 @@ class FrameAveraging(Frames):
 
         both = vectors.new_tensor([1.0, -1.0])
         signs = torch.cartesian_prod(both, both, both)
-        if group == "SO(3)":
+        if not has_reflections(group):
             signs = signs[signs.prod(-1) > 0]
         rotations = (axes[:, None] * signs[:, None, :]).reshape(-1, 3, 3)
         index = torch.arange(cloud.size, device=vectors.device).repeat_interleave(len(signs))

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from symmetrize.frames.ensemble import Ensemble, Group
+from symmetrize.frames.ensemble import Ensemble
+from symmetrize.groups import Group
 from symmetrize.points.cloud import Cloud, Points, centered_cloud, points
 from symmetrize.points.environments import neighbor_environments
 

@@ -5,15 +5,12 @@ cloud, ``positions @ Q.T``, maps ``frame -> Q @ frame``.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from symmetrize.arrays.segments import counts, equal_rows, offsets, segment_sum
-
-Group = Literal["O(3)", "SO(3)"]
 
 
 @dataclass(frozen=True)

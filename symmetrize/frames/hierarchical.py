@@ -44,13 +44,14 @@ from symmetrize.frames.candidates import (
     point_offer,
 )
 from symmetrize.frames.crystals import FAINT, with_local_vectors
-from symmetrize.frames.ensemble import Ensemble, Group, assemble
+from symmetrize.frames.ensemble import Ensemble, assemble
 from symmetrize.frames.mirror import chirality, mirrored
 from symmetrize.frames.moments import harmonic_azimuths, moment_axes, principal_axes
 from symmetrize.frames.presets import PRESETS
 from symmetrize.frames.refinement import refined
 from symmetrize.frames.settings import Preset, Selection
 from symmetrize.frames.tensors import tensor_azimuths
+from symmetrize.groups import Group, has_reflections
 from symmetrize.points.cloud import Cloud, Points, centered_cloud, root_mean_square
 
 # The unit of length of an environment, as a part of its cutoff
@@ -373,7 +374,7 @@ class HierarchicalFrames(Frames):
         frames, weights, row = refined(frames, weights, row, ramp(amount, *REFINE), turns)
         owner = axes.index[row]
         weights = weights * framed[owner]
-        if group == "O(3)":
+        if has_reflections(group):
             chi = chirality(seen, frames, owner)
             if moments is not None:  # a collapsed cloud has no hand
                 chi = chi * moments[1].exp()[owner]

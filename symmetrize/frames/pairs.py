@@ -41,8 +41,9 @@ from torch import Tensor
 from symmetrize.arrays.segments import join, segment_sum
 from symmetrize.arrays.switching import cutoff_switch, ramp, step
 from symmetrize.frames.base import Frames
-from symmetrize.frames.ensemble import Ensemble, Group, assemble
+from symmetrize.frames.ensemble import Ensemble, assemble
 from symmetrize.frames.mirror import WIDTH, chirality, mirrored
+from symmetrize.groups import Group, has_reflections
 from symmetrize.points.cloud import Cloud, Points
 from symmetrize.points.environments import neighbor_environments
 
@@ -214,7 +215,7 @@ class PairFrames(Frames):
             aside = cutoff_switch(best, self.auxiliary_threshold, self.auxiliary_width)
         if self.prune is not None:
             weights = pruned(weights, owner[center], best, self.weight_beta, self.prune)
-        if group == "O(3)":
+        if has_reflections(group):
             kept = torch.nonzero(weights > 0)[:, 0]
             rotations, weights, center = rotations[kept], weights[kept], center[kept]
             chi = chirality(cloud, rotations, center)

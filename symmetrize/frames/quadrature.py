@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symmetrize.frames.base import Frames
-from symmetrize.frames.ensemble import Ensemble, Group, assemble
+from symmetrize.frames.ensemble import Ensemble, assemble
+from symmetrize.groups import Group, has_reflections
 from symmetrize.points.cloud import Cloud
 
 # Orders of the rules of Lebedev and Laikov without negative weights.
@@ -70,7 +71,7 @@ class QuadratureFrames(Frames):
     def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
         """The rotations, once for each cloud; ``degree`` plays no role."""
         rotations, weights = rule(self.degree)
-        if group == "O(3)":
+        if has_reflections(group):
             rotations, weights = torch.cat([rotations, -rotations]), torch.cat([weights, weights])
         size, device = cloud.size, cloud.vectors.device
         index = torch.arange(size, device=device).repeat_interleave(len(weights))

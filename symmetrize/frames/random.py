@@ -1,17 +1,12 @@
-"""Random rotations, the same for every cloud: test-time augmentation.
-
-Source of the uniform distribution: normalized Gaussian quaternions (Shoemake, Graphics Gems III,
-1992, in the form of Marsaglia).
-"""
+"""Random rotations, the same for every cloud: test-time augmentation."""
 
 import math
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from symmetrize.frames.base import Frames
-from symmetrize.frames.ensemble import Ensemble, Group, assemble
+from symmetrize.frames.ensemble import Ensemble, assemble
+from symmetrize.groups import Group, random_elements
 from symmetrize.points.cloud import Cloud
 
 
@@ -48,28 +43,10 @@ class RandomFrames(Frames):
     def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
         """The rotations, once for each cloud; ``degree`` plays no role."""
         generator = torch.Generator().manual_seed(self.seed)
-        rotations = random_rotations(self.number, generator)
-        if group == "O(3)":
-            parity = torch.randint(2, (self.number,), generator=generator)
-            rotations = rotations * (1.0 - 2.0 * parity)[:, None, None]
         size, device = cloud.size, cloud.vectors.device
-        rotations = rotations.to(device).repeat(size, 1, 1)
+        rotations = random_elements(self.number, group, generator).to(device).repeat(size, 1, 1)
         index = torch.arange(size, device=device).repeat_interleave(self.number)
         return assemble(rotations, rotations.new_ones(len(rotations)), index, size)
-
-
-def random_rotations(
-    number: int, generator: torch.Generator | None, device: torch.device | str = "cpu"
-) -> Float[Tensor, "number 3 3"]:
-    """(number, 3, 3) float64 rotations, uniform on SO(3)."""
-    quaternions = torch.randn(number, 4, dtype=torch.float64, generator=generator, device=device)
-    w, x, y, z = torch.nn.functional.normalize(quaternions, dim=-1).unbind(-1)
-    entries = [
-        *(1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
-        *(2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
-        *(2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
-    ]
-    return torch.stack(entries, -1).reshape(number, 3, 3)
 
 
 def random_ensemble(
@@ -77,9 +54,6 @@ def random_ensemble(
 ) -> Ensemble:
     """One rotation for each owner, uniform on the group and independent of the cloud."""
     at = generator.device if generator is not None else torch.device("cpu")
-    rotations = random_rotations(size, generator, at).to(device)
-    if group == "O(3)":
-        parity = torch.randint(2, (size,), generator=generator, device=at).to(device)
-        rotations = rotations * (1.0 - 2.0 * parity)[:, None, None]
+    rotations = random_elements(size, group, generator, at).to(device)
     index = torch.arange(size, device=device)
     return assemble(rotations, rotations.new_ones(size), index, size)

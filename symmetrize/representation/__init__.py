@@ -11,7 +11,8 @@ Conventions, shared with the rest of the library:
 Nothing here knows of frames or networks.
 """
 
-from symmetrize.representation._base import Block, Group, Representation
+from symmetrize.groups import Group
+from symmetrize.representation._base import Block, Representation
 from symmetrize.representation._cartesian import CartesianRepresentation
 from symmetrize.representation._irreps import IrrepsRepresentation
 from symmetrize.representation._parse import as_representation

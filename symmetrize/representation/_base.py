@@ -6,15 +6,14 @@ one rotation per batch entry, shared by the extra dimensions (the points of a tu
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor
 
+from symmetrize.groups import Group
 from symmetrize.representation._wigner import check_rotations, full_precision
-
-Group = Literal["O(3)", "SO(3)"]
 
 
 class Block(NamedTuple):
@@ -158,13 +157,4 @@ class Representation(ABC):
         raise ValueError(
             f"`values` has shape {tuple(values.shape)} but {str(self)!r} takes {expected}: compare "
             "the declared representation with what the network returns"
-        )
-
-
-def check_group(group: str) -> None:
-    """Raise unless ``group`` is one of the two that invariance may refer to."""
-    if group not in ("O(3)", "SO(3)"):
-        raise ValueError(
-            f"`group` is {group!r} but must be 'O(3)' (rotations and reflections) or 'SO(3)' "
-            "(rotations only)"
         )

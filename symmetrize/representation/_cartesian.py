@@ -12,7 +12,8 @@ from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor
 
-from symmetrize.representation._base import Block, Group, Representation, check_group
+from symmetrize.groups import Group, check_group, has_reflections
+from symmetrize.representation._base import Block, Representation
 from symmetrize.representation._constants import Constant
 from symmetrize.representation._index_symmetry import decompose, index_symmetry
 from symmetrize.representation._wigner import check_rotations, full_precision
@@ -89,7 +90,7 @@ class CartesianRepresentation(Representation):
         """
         check_group(group)
         flat = self.flatten(values)
-        if group == "O(3)" and self.rank % 2 == 1:
+        if has_reflections(group) and self.rank % 2 == 1:
             return torch.zeros_like(values)
         basis = self._invariants.to(values.dtype, values.device)
         with full_precision(values.device):

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from symmetrize.representation._base import Block, Group, Representation, check_group
+from symmetrize.groups import Group, check_group, has_reflections
+from symmetrize.representation._base import Block, Representation
 from symmetrize.representation._wigner import (
     check_lmax,
     check_rotations,
@@ -132,7 +133,7 @@ class IrrepsRepresentation(Representation):
         flat = self.flatten(values)
         pieces = [
             part.of(flat)
-            if part.degree == 0 and (part.parity == 1 or group == "SO(3)")
+            if part.degree == 0 and (part.parity == 1 or not has_reflections(group))
             else torch.zeros_like(part.of(flat))
             for part in self._parts
         ]

@@ -93,7 +93,7 @@ def test_the_configuration_can_be_read(tmp_path):
     assert described["network"] == "PET"
     assert described["arguments"]["species"] == [1, 8]
     assert described["arguments"]["rounds"] == 2  # a default
-    assert described["arguments"]["outputs"]["forces"] == {"turns": "1o", "per_point": True}
+    assert described["arguments"]["outputs"]["forces"] == {"turns": "1o", "rows": "point"}
     assert {path.name for path in tmp_path.iterdir()} == {"network.json", "weights.safetensors"}
 
 

@@ -28,7 +28,7 @@ from backbones import (
 )
 from symmetrize import HierarchicalFrames, Symmetrizer, per_point
 from symmetrize.contract import lowest
-from symmetrize.frames.random import random_rotations
+from symmetrize.groups import random_rotations
 from tests.common.strata import CASES, CUTOFF, EYE, TURNS, Shape, collate, turned_output
 from tests.symmetrize.test_exactness import EXACT, elements, law_error, spreads
 from tests.symmetrize.test_smoothness import PATHS, SMOOTH, Path, moving_last, points, scan_of

@@ -15,8 +15,8 @@ from symmetrize.arrays.segments import join, segment_sum
 from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.arrays.vectors import safe_norm
 from symmetrize.frames.base import Frames
-from symmetrize.frames.ensemble import Ensemble, Group
-from symmetrize.frames.random import random_rotations
+from symmetrize.frames.ensemble import Ensemble
+from symmetrize.groups import Group, random_rotations
 from symmetrize.points.cloud import Cloud
 
 CUTOFF = 3.0

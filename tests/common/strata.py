@@ -20,7 +20,7 @@ from equivariance_tests.clouds.strata import CUTOFF, EQUAL_INERTIA, EYE
 from equivariance_tests.clouds.strata import FINITE as STRATA
 from equivariance_tests.clouds.strategies import turns
 from equivariance_tests.clouds.turns import TURNS, Turn
-from symmetrize.frames.random import random_rotations
+from symmetrize.groups import random_rotations
 from symmetrize.representation import as_representation
 
 __all__ = ["CUTOFF", "EQUAL_INERTIA", "SOLIDS", "STRATA", "TURNS", "Turn", "turns"]

@@ -15,7 +15,8 @@ from symmetrize.frames import averaging, mirror
 from symmetrize.frames.averaging import FrameAveraging
 from symmetrize.frames.mirror import chirality, mirrored
 from symmetrize.frames.quadrature import LEBEDEV_ORDERS, QuadratureFrames, rule
-from symmetrize.frames.random import RandomFrames, random_rotations
+from symmetrize.frames.random import RandomFrames
+from symmetrize.groups import random_rotations
 from tests.common.frames import (
     CUTOFF,
     average,
