@@ -64,7 +64,7 @@ def certify(request: pytest.FixtureRequest) -> Callable[..., Report]:
     def certified(model: Any, contract: Any = None, **how: Any) -> Report:
         __tracebackhide__ = True
         from equivariance_tests.certification import certify, name_of
-        from equivariance_tests.options import OF_CERTIFICATIONS, refuse_unknown
+        from equivariance_tests.certification.options import OF_CERTIFICATIONS, refuse_unknown
 
         refuse_unknown(how, OF_CERTIFICATIONS, "options of certify")
         given = {**_options(request, name_of(model)), "progress": False, **how}
@@ -81,7 +81,7 @@ def certify(request: pytest.FixtureRequest) -> Callable[..., Report]:
 def equivariance_certification(request: pytest.FixtureRequest) -> Certification:
     """The model of an ``EquivarianceSuite``, each check of which runs when its test asks for it."""
     from equivariance_tests.certification import Certification, name_of
-    from equivariance_tests.subject import Subject
+    from equivariance_tests.model.subject import Subject
 
     suite = request.cls()
     model = suite.model()

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from benchmarks._record import read_result, write_result
+from equivariance_tests.certification.draws import drawn
 from equivariance_tests.checks.equivariance import Equivariance
 from equivariance_tests.clouds.turns import TURNS, Turn
-from equivariance_tests.draws import drawn
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.subject import Subject
 from symmetrize import Contract, HierarchicalFrames, Symmetrizer
 
 OUTPUTS = {"irreps": "0e+0o+1o+1e+2e+2o+3o", "tensor": "ij=ji"}

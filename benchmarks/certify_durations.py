@@ -21,8 +21,8 @@ from backbones import PointNet
 from benchmarks._messages import Messages
 from benchmarks._record import read_result, write_result
 from equivariance_tests import PROFILES, certify
+from equivariance_tests.model.subject import Subject
 from equivariance_tests.mutants.pairs import PairNetwork
-from equivariance_tests.subject import Subject
 from symmetrize import HierarchicalFrames, Symmetrizer
 
 OUTPUTS = {"energy": "0e", "vector": "1o"}

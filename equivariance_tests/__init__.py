@@ -61,12 +61,12 @@ from equivariance_tests.assertions import (
     assert_work_of_forces,
 )
 from equivariance_tests.certification import certify
+from equivariance_tests.certification.profiles import PROFILES, Profile
 from equivariance_tests.checks import CHECKS
 from equivariance_tests.checks.history import history_machine
 from equivariance_tests.clouds import STRATA, TURNS, Cloud, Turn, batches, clouds, turns
-from equivariance_tests.failures import Failure
-from equivariance_tests.profiles import PROFILES, Profile
 from equivariance_tests.report import Finding, Report
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract, per_point
 
 __all__ = [

@@ -21,14 +21,14 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from equivariance_tests.certification import check_of
+from equivariance_tests.certification.options import OF_SUBJECTS, refuse_unknown
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.clouds.cloud import Given
 from equivariance_tests.clouds.given import as_cloud
-from equivariance_tests.failures import Failure
-from equivariance_tests.first_call import refusal, unanswered
-from equivariance_tests.options import OF_SUBJECTS, refuse_unknown
-from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import UNRELATED
+from equivariance_tests.measure.yardstick import UNRELATED
+from equivariance_tests.model.first_call import refusal, unanswered
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 
 # Models whose spread is remembered

@@ -22,8 +22,8 @@ from typing import Any, ClassVar
 import pytest
 
 from equivariance_tests.certification import Certification
+from equivariance_tests.certification.options import OF_SUITES, refuse_unknown
 from equivariance_tests.checks import CHECKS
-from equivariance_tests.options import OF_SUITES, refuse_unknown
 from pytest_equivariance import keep
 from symmetrize import Contract
 

@@ -1,8 +1,8 @@
 """All checks, in the order of a report: first what the others rely on, smoothness last."""
 
 from equivariance_tests.checks.approach import StratumApproach
+from equivariance_tests.checks.base import Check, Law, Outcome
 from equivariance_tests.checks.batching import Batching
-from equivariance_tests.checks.check import Check, Law, Outcome
 from equivariance_tests.checks.control import NegativeControl
 from equivariance_tests.checks.copies import FaithfulCopies
 from equivariance_tests.checks.crossing import CutoffCrossing

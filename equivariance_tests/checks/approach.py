@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import Check, Outcome, every_stratum
+from equivariance_tests.checks.base import Check, Outcome, every_stratum
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.turns import UNTURNED
-from equivariance_tests.failures import NonFinite, broken
-from equivariance_tests.orders import HIGHEST, Order, claimed_order, orders
-from equivariance_tests.subject import SEED, Subject
+from equivariance_tests.measure.orders import HIGHEST, Order, claimed_order, orders
+from equivariance_tests.model.subject import SEED, Subject
+from equivariance_tests.report.failures import NonFinite, broken
 from symmetrize import Contract
 
 DIRECTIONS = 24

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION, Law
+from equivariance_tests.checks.base import GENERIC_ORIENTATION, Law
 from equivariance_tests.checks.determinism import RANDOM, is_random
-from equivariance_tests.checks.worst import Errors, Note, Worst
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import NotBatched, first_line
-from equivariance_tests.subject import Answers, Subject
+from equivariance_tests.measure.worst import Errors, Note, Worst
+from equivariance_tests.model.subject import Answers, Subject
+from equivariance_tests.report.failures import NotBatched, first_line
 from symmetrize import Contract
 
 # Sizes and kinds that are batched: what leaks is not a matter of strata

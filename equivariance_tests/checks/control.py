@@ -22,11 +22,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from equivariance_tests.checks.check import Check, Outcome
+from equivariance_tests.checks.base import Check, Outcome
 from equivariance_tests.clouds import TURNS, Cloud, Turn
-from equivariance_tests.failures import Indifferent
-from equivariance_tests.subject import Answers, Subject
-from equivariance_tests.yardstick import unrelated, unrelated_crystals
+from equivariance_tests.measure.yardstick import unrelated, unrelated_crystals
+from equivariance_tests.model.subject import Answers, Subject
+from equivariance_tests.report.failures import Indifferent
 from symmetrize import Contract
 from symmetrize.representation import as_representation
 

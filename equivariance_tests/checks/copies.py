@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import DECORATED, GENERIC_ORIENTATION, Law
-from equivariance_tests.checks.worst import Errors, Worst
+from equivariance_tests.checks.base import DECORATED, GENERIC_ORIENTATION, Law
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import NotFaithful
-from equivariance_tests.subject import Answers, Subject
+from equivariance_tests.measure.worst import Errors, Worst
+from equivariance_tests.model.subject import Answers, Subject
+from equivariance_tests.report.failures import NotFaithful
 from symmetrize import Contract, Symmetrizer
 
 # With one frame and with many, without points and with a few

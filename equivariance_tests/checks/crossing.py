@@ -8,7 +8,7 @@ from torch import Tensor
 from equivariance_tests.checks.paths import BEYOND, LENGTHS, Path, PathScan
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.apart import closest, closest_pairs
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.subject import Subject
 from symmetrize import Contract
 
 # The part of the cutoff over which the point moves, inward and outward

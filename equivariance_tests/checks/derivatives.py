@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import (
+from equivariance_tests.checks.base import (
     COARSE,
     GENERIC_ORIENTATION,
     Check,
@@ -28,9 +28,7 @@ from equivariance_tests.checks.check import (
 from equivariance_tests.checks.determinism import PROBE, RANDOM, is_random
 from equivariance_tests.checks.finiteness import slopes
 from equivariance_tests.clouds import Cloud, Setting, Structure
-from equivariance_tests.failures import Failure
-from equivariance_tests.subject import SEED, Subject
-from equivariance_tests.yardstick import (
+from equivariance_tests.measure.yardstick import (
     DIRECTIONS,
     DISPLACEMENTS,
     FARTHEST,
@@ -38,6 +36,8 @@ from equivariance_tests.yardstick import (
     leaving,
     of_generic_clouds,
 )
+from equivariance_tests.model.subject import SEED, Subject
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 
 # Symmetry says little about derivatives: large solids are left to other checks

@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION, Law, Outcome, every_stratum
-from equivariance_tests.checks.worst import Errors, Worst
+from equivariance_tests.checks.base import GENERIC_ORIENTATION, Law, Outcome, every_stratum
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import NotDeterministic, Stale
-from equivariance_tests.subject import Answers, Subject
-from equivariance_tests.yardstick import EXACT, ROUNDINGS, last_digits
+from equivariance_tests.measure.worst import Errors, Worst
+from equivariance_tests.measure.yardstick import EXACT, ROUNDINGS, last_digits
+from equivariance_tests.model.subject import Answers, Subject
+from equivariance_tests.report.failures import NotDeterministic, Stale
 from symmetrize import Contract
 
 TIMES = 3

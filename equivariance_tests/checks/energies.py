@@ -23,11 +23,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import Outcome
+from equivariance_tests.checks.base import Outcome
 from equivariance_tests.checks.derivatives import DerivativeLaw, Measured
 from equivariance_tests.checks.determinism import RANDOM, is_random
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.subject import Answers, Subject
+from equivariance_tests.model.subject import Answers, Subject
 from symmetrize import Contract, per_point
 from symmetrize.outputs import Declaration, Output
 from symmetrize.representation import as_representation

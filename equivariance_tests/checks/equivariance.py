@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from equivariance_tests.checks.check import Law
-from equivariance_tests.checks.worst import Errors, Worst
+from equivariance_tests.checks.base import Law
 from equivariance_tests.clouds import Structure, Turn
 from equivariance_tests.clouds.turns import IMPROPER, PROPER
-from equivariance_tests.failures import NotEquivariant, WrongParity
-from equivariance_tests.subject import Subject
+from equivariance_tests.measure.worst import Errors, Worst
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import NotEquivariant, WrongParity
 
 
 class Equivariance(Law):

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from equivariance_tests.checks.locality import BEYOND, FiniteLaw, beside
-from equivariance_tests.checks.worst import Errors, Worst
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import NotExtensive
-from equivariance_tests.subject import Answers, Subject
+from equivariance_tests.measure.worst import Errors, Worst
+from equivariance_tests.model.subject import Answers, Subject
+from equivariance_tests.report.failures import NotExtensive
 from symmetrize import Contract
 
 # What is put beside a cloud, and what it is called; a cloud beside nothing is the cloud itself

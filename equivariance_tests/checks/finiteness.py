@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION, Check, Outcome
+from equivariance_tests.checks.base import GENERIC_ORIENTATION, Check, Outcome
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.crystals import CRYSTALS
-from equivariance_tests.failures import Failure, NonFinite, Raises, first_line
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import Failure, NonFinite, Raises, first_line
 from symmetrize import Contract
 
 # Powers of ten, of sizes and of distances from the origin

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION
+from equivariance_tests.checks.base import GENERIC_ORIENTATION
 from equivariance_tests.checks.derivatives import Measured, displacement, small_clouds, worst
 from equivariance_tests.checks.energies import (
     ENERGY,
@@ -42,9 +42,9 @@ from equivariance_tests.checks.gradients import (
 )
 from equivariance_tests.checks.wrong_derivatives import Line, explained
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import WrongForces, WrongStress
-from equivariance_tests.subject import SEED, Answers, Subject
-from equivariance_tests.yardstick import EXACT, ROUNDINGS
+from equivariance_tests.measure.yardstick import EXACT, ROUNDINGS
+from equivariance_tests.model.subject import SEED, Answers, Subject
+from equivariance_tests.report.failures import WrongForces, WrongStress
 from symmetrize import Contract
 
 # Places for the digits of the energy, in steps of this part of the displacement, or of last digits

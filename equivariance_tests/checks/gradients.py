@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION
+from equivariance_tests.checks.base import GENERIC_ORIENTATION
 from equivariance_tests.checks.derivatives import (
     DerivativeLaw,
     Measured,
@@ -26,9 +26,9 @@ from equivariance_tests.checks.derivatives import (
     small_clouds,
 )
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import WrongGradient
-from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import EXACT, ROUNDINGS
+from equivariance_tests.measure.yardstick import EXACT, ROUNDINGS
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import WrongGradient
 from symmetrize import Contract
 
 # Where a network with kinks has a gradient, and clouds of each of these strata

@@ -20,13 +20,13 @@ from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION, Check, Outcome
+from equivariance_tests.checks.base import GENERIC_ORIENTATION, Check, Outcome
 from equivariance_tests.checks.determinism import RANDOM, answer_rounding, is_random
-from equivariance_tests.checks.worst import place_of
 from equivariance_tests.clouds import Cloud, Structure, Turn
 from equivariance_tests.clouds.strategies import ORIENTATIONS
-from equivariance_tests.failures import Stale
-from equivariance_tests.subject import Answers, Subject
+from equivariance_tests.measure.worst import place_of
+from equivariance_tests.model.subject import Answers, Subject
+from equivariance_tests.report.failures import Stale
 from symmetrize import Contract
 
 START = Cloud("generic", 5, 1, GENERIC_ORIENTATION)

@@ -29,9 +29,9 @@ from equivariance_tests.checks.derivatives import (
     worst,
 )
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import NotStationary, first_line
-from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import EXACT, ROUNDINGS, rounding
+from equivariance_tests.measure.yardstick import EXACT, ROUNDINGS, rounding
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import NotStationary, first_line
 from symmetrize import Contract
 from symmetrize.representation import Representation, as_representation
 

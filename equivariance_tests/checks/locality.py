@@ -22,14 +22,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from equivariance_tests.checks.check import Law, Outcome, every_stratum
+from equivariance_tests.checks.base import Law, Outcome, every_stratum
 from equivariance_tests.checks.energies import FORCES, derivatives_in
 from equivariance_tests.checks.permutation import reordered
-from equivariance_tests.checks.worst import Errors, Worst
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.crystals import CRYSTALS
-from equivariance_tests.failures import NotLocal
-from equivariance_tests.subject import Answers, Subject
+from equivariance_tests.measure.worst import Errors, Worst
+from equivariance_tests.model.subject import Answers, Subject
+from equivariance_tests.report.failures import NotLocal
 from symmetrize import Contract
 
 # Just beyond reach, where what is left of an interaction is largest

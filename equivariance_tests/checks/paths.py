@@ -15,13 +15,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from equivariance_tests.checks.approach import MOST_POINTS, degenerate
-from equivariance_tests.checks.check import Check, Outcome
+from equivariance_tests.checks.base import Check, Outcome
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.apart import closest
-from equivariance_tests.failures import Broken, NonFinite, broken
-from equivariance_tests.orders import Order, claimed_order, orders
-from equivariance_tests.scan import Break, Function, find_breaks
-from equivariance_tests.subject import SEED, Subject
+from equivariance_tests.measure.orders import Order, claimed_order, orders
+from equivariance_tests.measure.scan import Break, Function, find_breaks
+from equivariance_tests.model.subject import SEED, Subject
+from equivariance_tests.report.failures import Broken, NonFinite, broken
 from symmetrize import Contract
 
 PANELS = 8

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from equivariance_tests.checks.check import Law
-from equivariance_tests.checks.worst import Errors, Worst
+from equivariance_tests.checks.base import Law
 from equivariance_tests.clouds import Structure
-from equivariance_tests.failures import NotPermuted
-from equivariance_tests.subject import Answers, Subject
+from equivariance_tests.measure.worst import Errors, Worst
+from equivariance_tests.model.subject import Answers, Subject
+from equivariance_tests.report.failures import NotPermuted
 from symmetrize import Contract
 
 SHUFFLES = 2

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import torch
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION, Check, Outcome
+from equivariance_tests.checks.base import GENERIC_ORIENTATION, Check, Outcome
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import WrongDtype, first_line
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import WrongDtype, first_line
 from symmetrize import Contract
 
 DTYPES = (torch.float32, torch.float64)

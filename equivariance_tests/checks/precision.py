@@ -11,13 +11,13 @@ from typing import ClassVar
 
 import torch
 
-from equivariance_tests.checks.check import Check, Law, Outcome
+from equivariance_tests.checks.base import Check, Law, Outcome
 from equivariance_tests.checks.equivariance import turning_errors
-from equivariance_tests.checks.worst import Errors
 from equivariance_tests.clouds import TURNS, Cloud, Structure
 from equivariance_tests.clouds.turns import PROPER
-from equivariance_tests.failures import Imprecise, NotEquivariant
-from equivariance_tests.subject import Subject
+from equivariance_tests.measure.worst import Errors
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import Imprecise, NotEquivariant
 from symmetrize import Contract
 from symmetrize.outputs import ONLY
 

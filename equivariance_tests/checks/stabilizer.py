@@ -11,14 +11,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION, Law, Outcome
-from equivariance_tests.checks.worst import Errors, Note, place_of
+from equivariance_tests.checks.base import GENERIC_ORIENTATION, Law, Outcome
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.point_group import point_group, symmetrized
 from equivariance_tests.clouds.solids import SOLIDS
-from equivariance_tests.failures import NotStabilized
-from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import EXACT
+from equivariance_tests.measure.worst import Errors, Note, place_of
+from equivariance_tests.measure.yardstick import EXACT
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import NotStabilized
 from symmetrize import Contract
 
 SYMMETRIC = (

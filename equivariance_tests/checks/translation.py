@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import Check, Law, Outcome
-from equivariance_tests.checks.worst import Errors, Worst
+from equivariance_tests.checks.base import Check, Law, Outcome
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import NotTranslated
-from equivariance_tests.subject import Subject
+from equivariance_tests.measure.worst import Errors, Worst
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import NotTranslated
 
 # In units of the setting. The first is dyadic, but not on the grid of the clouds
 SHIFTS = ((0.375, -0.3125, 0.21875), (1e3, -1e3, 5e2), (1e6, -1e6, 5e5))

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from equivariance_tests.checks.check import Check, Outcome
+from equivariance_tests.checks.base import Check, Outcome
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import Vacuous
-from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import UNRELATED, VACUOUS, unrelated
+from equivariance_tests.measure.yardstick import UNRELATED, VACUOUS, unrelated
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import Vacuous
 from symmetrize import Contract
 
 

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION
+from equivariance_tests.checks.base import GENERIC_ORIENTATION
 from equivariance_tests.checks.derivatives import (
     DerivativeLaw,
     Measured,
@@ -29,9 +29,9 @@ from equivariance_tests.checks.derivatives import (
     worst,
 )
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import WorkNotClosed
-from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import EXACT, ROUNDINGS
+from equivariance_tests.measure.yardstick import EXACT, ROUNDINGS
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import WorkNotClosed
 from symmetrize import Contract
 
 # Values and gradients at some structures

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION
+from equivariance_tests.checks.base import GENERIC_ORIENTATION
 from equivariance_tests.checks.derivatives import Measured
 from equivariance_tests.checks.energies import ENERGY, FORCES, EnergyLaw, energies, forces
 from equivariance_tests.checks.work import closed
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import WrongWork
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import WrongWork
 from symmetrize import Contract
 
 # Where paths begin; they leave the stratum at once

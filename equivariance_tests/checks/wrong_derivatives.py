@@ -24,7 +24,7 @@ from equivariance_tests.checks.energies import (
     volume,
 )
 from equivariance_tests.clouds import Structure
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.subject import Subject
 
 # Steps of differences, in units of length or of strain, by powers of two
 STEPS = (2.0**-8, 2.0**-10)

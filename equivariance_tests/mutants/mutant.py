@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.subject import Subject
 from symmetrize import Contract
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from backbones import DGCNN, PET, PointNet, PointNetPlusPlus, PointTransformer
+from equivariance_tests.model.subject import Subject
 from equivariance_tests.mutants.averaged import LENGTH, DeepSet
 from equivariance_tests.mutants.breaks import HardCutoff, Rectified
 from equivariance_tests.mutants.copies import CARRIES, Reader
@@ -21,7 +22,6 @@ from equivariance_tests.mutants.further import Beside
 from equivariance_tests.mutants.memory import SKIN, StaleNeighbors
 from equivariance_tests.mutants.pairs import CONTRACT, CUTOFF, PairNetwork, Pairs, summed
 from equivariance_tests.mutants.rounds import Messages, claimed
-from equivariance_tests.subject import Subject
 from symmetrize import (
     Contract,
     HierarchicalFrames,

@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from backbones import PET
+from equivariance_tests.checks.base import Check, Outcome
 from equivariance_tests.checks.batching import Batching
-from equivariance_tests.checks.check import Check, Outcome
 from equivariance_tests.checks.determinism import Determinism
 from equivariance_tests.checks.finiteness import Finiteness
 from equivariance_tests.checks.history import History, history_machine
 from equivariance_tests.checks.permutation import Permutation
 from equivariance_tests.checks.placement import Placement
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import (
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import (
     NonFinite,
     NotBatched,
     NotDeterministic,
@@ -28,7 +29,6 @@ from equivariance_tests.failures import (
     Stale,
     WrongDtype,
 )
-from equivariance_tests.subject import Subject
 from symmetrize import Contract, Symmetrizer, per_point
 from tests.common.strata import DeepSet
 

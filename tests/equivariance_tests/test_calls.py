@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from backbones.adapters import connect
-from equivariance_tests.calculators import SHAPES, OfAtoms
-from equivariance_tests.calls import as_network
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.calculators import SHAPES, OfAtoms
+from equivariance_tests.model.calls import as_network
+from equivariance_tests.model.subject import Subject
 from symmetrize import Contract, per_point
 
 # A ragged batch with an empty structure in its middle

@@ -28,16 +28,22 @@ from equivariance_tests import (
 from equivariance_tests import assertions as assertions_module
 from equivariance_tests.assertions import subject_of
 from equivariance_tests.certification import Certification
+from equivariance_tests.certification.draws import drawn
+from equivariance_tests.certification.shrinking import Shrinker, rank
 from equivariance_tests.checks import Check, Outcome
 from equivariance_tests.clouds import STRATA, Setting
 from equivariance_tests.clouds.crystals import CRYSTALS
-from equivariance_tests.draws import drawn
-from equivariance_tests.failures import Jump, NonFinite, NotEquivariant, NotTranslated, WrongParity
-from equivariance_tests.figure import draw
+from equivariance_tests.model.subject import Subject
 from equivariance_tests.mutants import MUTANTS, PairNetwork
-from equivariance_tests.screen import WIDTH
-from equivariance_tests.shrinking import Shrinker, rank
-from equivariance_tests.subject import Subject
+from equivariance_tests.report.failures import (
+    Jump,
+    NonFinite,
+    NotEquivariant,
+    NotTranslated,
+    WrongParity,
+)
+from equivariance_tests.report.figure import draw
+from equivariance_tests.report.text import WIDTH
 from symmetrize import Symmetrizer
 from tests.common.healthy import HEALTHY
 from tests.common.strata import DeepSet
@@ -239,7 +245,7 @@ class Silent(Crashing):
 
 def test_a_check_that_crashes_is_neither_hidden_nor_passed(monkeypatch):
     checks = (*CHECKS[:3], Crashing(), Silent())
-    monkeypatch.setattr("equivariance_tests.certification.CHECKS", checks)
+    monkeypatch.setattr("equivariance_tests.certification.certification.CHECKS", checks)
     report = certified(PairNetwork())
     assert report["crashing"].verdict == "could not run"
     assert report["crashing"].reason == "ZeroDivisionError: in the check"

@@ -12,8 +12,8 @@ from equivariance_tests.checks.gradients import Differences, Gradients
 from equivariance_tests.checks.lie import LieDerivative, generator
 from equivariance_tests.checks.work import WorkClosure
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import NotStationary, WorkNotClosed, WrongGradient
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import NotStationary, WorkNotClosed, WrongGradient
 from symmetrize import Contract, Symmetrizer, per_point
 from symmetrize.representation import as_representation
 from tests.common.strata import DeepSet, wigner

@@ -12,17 +12,18 @@ from torch import nn
 from torch_geometric.data import Batch
 
 from backbones.adapters import connect
-from equivariance_tests import Cloud, Contract, Profile, assert_parity, certify, failures
-from equivariance_tests.calls import as_network
+from equivariance_tests import Cloud, Contract, Profile, assert_parity, certify
 from equivariance_tests.certification import Certification
+from equivariance_tests.certification.remaining import Remaining
+from equivariance_tests.certification.shrinking import Shrinker
 from equivariance_tests.checks import CHECKS, Outcome
 from equivariance_tests.clouds import Setting
-from equivariance_tests.failures import Failure, NotEquivariant
-from equivariance_tests.figure import draw
+from equivariance_tests.model.calls import as_network
+from equivariance_tests.model.subject import Subject
 from equivariance_tests.mutants import MUTANTS, PairNetwork
-from equivariance_tests.remaining import Remaining
-from equivariance_tests.shrinking import Shrinker
-from equivariance_tests.subject import Subject
+from equivariance_tests.report import failures
+from equivariance_tests.report.failures import Failure, NotEquivariant
+from equivariance_tests.report.figure import draw
 from equivariance_tests.suite import EquivarianceSuite
 
 ENERGY = Contract({"energy": "0e"}, cutoff=3.0)

@@ -15,9 +15,9 @@ from equivariance_tests.checks.energies import derivatives_in
 from equivariance_tests.checks.forces import ForcesAndStress
 from equivariance_tests.checks.work_of_forces import WorkOfForces
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import Failure, WrongForces, WrongStress, WrongWork
+from equivariance_tests.model.subject import Subject
 from equivariance_tests.mutants.forces import CONTRACT, MUTANTS, OUTPUTS, Potential, Scaled
-from equivariance_tests.subject import Subject
+from equivariance_tests.report.failures import Failure, WrongForces, WrongStress, WrongWork
 from symmetrize import Contract, Derivatives, per_point
 
 # Shapes are checked in other tests: here they would take most of the time

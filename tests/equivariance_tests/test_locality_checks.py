@@ -14,12 +14,12 @@ from equivariance_tests.checks.gradients import Gradients
 from equivariance_tests.checks.locality import Chain, Locality, spacings
 from equivariance_tests.checks.permutation import Permutation
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import NotLocal
+from equivariance_tests.model.subject import Subject
 from equivariance_tests.mutants.forces import CONTRACT as FORCES
 from equivariance_tests.mutants.forces import Potential
 from equivariance_tests.mutants.pairs import CUTOFF, PairNetwork
 from equivariance_tests.mutants.rounds import LONGER, Messages, claimed
-from equivariance_tests.subject import Subject
+from equivariance_tests.report.failures import NotLocal
 from symmetrize import Contract, per_point
 
 # Shapes are checked in other tests: here they would take most of the time

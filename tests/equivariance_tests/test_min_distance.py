@@ -9,18 +9,18 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from equivariance_tests import CHECKS, Cloud, Contract, Profile, assert_parity, certify
+from equivariance_tests.certification.contracts_in_toml import contract_of_table
+from equivariance_tests.certification.draws import drawn
 from equivariance_tests.checks.approach import degenerate
-from equivariance_tests.checks.check import asked
+from equivariance_tests.checks.base import asked
 from equivariance_tests.checks.derivatives import displacement
 from equivariance_tests.checks.paths import PathScan
 from equivariance_tests.clouds import STRATA, Setting, Structure
 from equivariance_tests.clouds.apart import closest, least_distance
 from equivariance_tests.clouds.crystals import CRYSTALS
-from equivariance_tests.contracts_in_toml import contract_of_table
-from equivariance_tests.draws import drawn
-from equivariance_tests.report import contract_to_json
-from equivariance_tests.screen import claims
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.report import contract_to_json
+from equivariance_tests.report.text import claims
 from symmetrize import Symmetrizer, cutoff_switch, neighbor_list
 
 # Shapes are checked in other tests: here they would take most of the time

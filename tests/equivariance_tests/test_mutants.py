@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from equivariance_tests.checks import CHECKS, Check
-from equivariance_tests.checks.check import Outcome
+from equivariance_tests.checks.base import Outcome
 from equivariance_tests.clouds import Cloud
+from equivariance_tests.model.subject import Subject
 from equivariance_tests.mutants import MUTANTS
-from equivariance_tests.subject import Subject
 from tests.common.healthy import HEALTHY
 
 # Shapes are checked in other tests: here they would take most of the time

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from equivariance_tests.checks.check import Check, Law
+from equivariance_tests.checks.base import Check, Law
 from equivariance_tests.checks.derivatives import DerivativeLaw
 from equivariance_tests.checks.equivariance import Equivariance, Parity
 from equivariance_tests.checks.lie import LieDerivative
@@ -16,10 +16,10 @@ from equivariance_tests.checks.permutation import Permutation
 from equivariance_tests.checks.translation import Translation
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.clouds.strata import NEAR
-from equivariance_tests.failures import Failure
+from equivariance_tests.model.subject import Subject
 from equivariance_tests.mutants import MUTANTS
 from equivariance_tests.mutants.pairs import summed
-from equivariance_tests.subject import Subject
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 from tests.common.healthy import of_cubic_moments
 

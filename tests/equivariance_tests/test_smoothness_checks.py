@@ -14,8 +14,8 @@ from equivariance_tests.checks.approach import StratumApproach
 from equivariance_tests.checks.crossing import CutoffCrossing
 from equivariance_tests.checks.paths import PathScan
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import CurvatureBreak, Failure, Jump, Kink
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import CurvatureBreak, Failure, Jump, Kink
 from symmetrize import Contract, FrameAveraging, HierarchicalFrames, Symmetrizer, cutoff_switch
 from tests.common.strata import DeepSet
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from equivariance_tests.checks.check import Check
+from equivariance_tests.checks.base import Check
 from equivariance_tests.checks.control import NegativeControl, wrong_declarations
 from equivariance_tests.checks.equivariance import Equivariance
 from equivariance_tests.checks.extensivity import Extensivity
@@ -22,7 +22,8 @@ from equivariance_tests.checks.vacuity import Vacuity
 from equivariance_tests.clouds import Cloud, Setting, Structure
 from equivariance_tests.clouds.point_group import point_group
 from equivariance_tests.clouds.point_group import symmetrized as symmetrized_cloud
-from equivariance_tests.failures import (
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import (
     Failure,
     Imprecise,
     Indifferent,
@@ -34,7 +35,6 @@ from equivariance_tests.failures import (
     Raises,
     Vacuous,
 )
-from equivariance_tests.subject import Subject
 from symmetrize import (
     Contract,
     FrameAveraging,

@@ -25,7 +25,7 @@ from backbones import (
 )
 from backbones.adapters import Call, Dense, connect
 from backbones.checkpoint import load, save
-from equivariance_tests.calls import as_network
+from equivariance_tests.model.calls import as_network
 from symmetrize import Contract, Frames, HierarchicalFrames, Symmetrizer, per_point
 from symmetrize.outputs import Declaration
 from symmetrize.plain import outputs_from_plain, outputs_to_plain

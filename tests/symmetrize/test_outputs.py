@@ -19,7 +19,7 @@ from torch_geometric.data import Batch, Data
 from backbones.adapters import Call
 from equivariance_tests.checks.equivariance import Equivariance
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.subject import Subject
 from symmetrize import (
     Contract,
     HierarchicalFrames,

@@ -12,12 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.worst import Note
 from equivariance_tests.clouds import STRATA, Cloud, Structure
 from equivariance_tests.clouds.crystals import CRYSTALS
-from equivariance_tests.failures import Failure, NonFinite, Raises, first_line
-from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import (
+from equivariance_tests.measure.worst import Note
+from equivariance_tests.measure.yardstick import (
     EXACT,
     ROUNDINGS,
     inner_rounding,
@@ -25,6 +23,8 @@ from equivariance_tests.yardstick import (
     rounding,
     shaken,
 )
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import Failure, NonFinite, Raises, first_line
 from symmetrize import Contract
 
 # Shortest displacement, relative to the extent, over which single precision tells slope from jump

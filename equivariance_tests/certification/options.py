@@ -10,8 +10,8 @@ import inspect
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from equivariance_tests.certification import certify
-from equivariance_tests.subject import Subject
+from equivariance_tests.certification.certification import certify
+from equivariance_tests.model.subject import Subject
 
 # How the model is asked
 OF_SUBJECTS = tuple(inspect.signature(Subject).parameters)[2:]

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equivariance_tests.calls import ATTRIBUTES, required
-from equivariance_tests.failures import first_line
-from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import UNRELATED, unrelated
+from equivariance_tests.measure.yardstick import UNRELATED, unrelated
+from equivariance_tests.model.calls import ATTRIBUTES, required
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import first_line
 
 # Sets of integers that `z` may be, as far as a model of unknown species tells by trying
 KINDS: tuple[tuple[int, ...], ...] = ((1, 6, 8), (0, 1, 2), (6,), (8,), (14,))

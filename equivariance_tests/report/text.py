@@ -1,24 +1,20 @@
 """A report as text: one line for each check, then each failure with the cloud as code to paste.
 
-With ``rich`` the verdicts have colors, and there is a bar while checks run; without, plain text.
+With ``rich`` the verdicts have colors; without, plain text.
 """
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from textwrap import indent, wrap
 from typing import TYPE_CHECKING, Any
 
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.remaining import Remaining
 from symmetrize import Contract
 
 if TYPE_CHECKING:
-    from equivariance_tests.report import Finding, Report
+    from equivariance_tests.report.report import Finding, Report
 
 WIDTH = 100
 ERROR, FLOOR, VERDICT = 7, 5, 7
@@ -35,9 +31,6 @@ COLORS = {
     "known": "yellow",
     "skipped": "dim",
 }
-
-# Called with the name of a check, and how many of its clouds are done, of how many
-Tell = Callable[[str, int, int], None]
 
 
 def screen(report: Report) -> str:
@@ -193,54 +186,3 @@ def show(report: Report) -> None:
         colored.highlight_regex(rf"(?<=\s){word}(?=\s|$)|^{word}(?=:)", color)
     # code to paste is never wrapped
     Console(soft_wrap=True).print(colored, highlight=False)
-
-
-@contextmanager
-def told(shown: bool, names: Sequence[str]) -> Iterator[Tell]:
-    """A bar on the terminal that is told how far checks are; nothing elsewhere.
-
-    It shows how far all checks are, how many clouds of the current one are done, and how long the
-    rest will take.
-
-    Args:
-        shown: whether there is a bar at all.
-        names: of the checks, in their order.
-    """
-    if not (shown and sys.stderr.isatty()):
-        yield lambda check, done, total: None
-        return
-    remaining = Remaining(names)
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedColumn
-    except ModuleNotFoundError:
-        yield lambda check, done, total: _tell_plainly(remaining, check, done, total)
-        return
-    columns = (
-        "{task.description:<20}",
-        BarColumn(),
-        TaskProgressColumn(),
-        "{task.fields[clouds]:>14}",
-        TimeElapsedColumn(),
-        "{task.fields[left]}",
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1.0, clouds="", left="")
-
-        def tell(check: str, done: int, total: int) -> None:
-            remaining.tell(check, done, total)
-            bar.update(
-                task,
-                description=check,
-                completed=remaining.part,
-                clouds=f"{done} of {total}",
-                left=remaining.said(),
-            )
-
-        yield tell
-
-
-def _tell_plainly(remaining: Remaining, check: str, done: int, total: int) -> None:
-    remaining.tell(check, done, total)
-    line = f"{remaining.part:>4.0%}  {check:<20} {done:>7} of {total:<7} {remaining.said()}"
-    print(f"\r{line:<70}", end="", file=sys.stderr, flush=True)

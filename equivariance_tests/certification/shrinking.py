@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION, Outcome
+from equivariance_tests.checks.base import GENERIC_ORIENTATION, Outcome
 from equivariance_tests.clouds import STRATA, Cloud, Setting, Structure
 from equivariance_tests.clouds.crystals import CRYSTALS
 from equivariance_tests.clouds.strategies import ORIENTATIONS

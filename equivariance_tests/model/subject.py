@@ -18,12 +18,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from equivariance_tests.calls import as_network
 from equivariance_tests.clouds import Cloud, Setting, Structure, collate
+from equivariance_tests.model.calls import as_network
 from symmetrize import Contract
 
 if TYPE_CHECKING:
-    from equivariance_tests.yardstick import Yardstick
+    from equivariance_tests.measure.yardstick import Yardstick
 
 # Points in one call of the model; fewer where a graph of derivatives of first and second order is
 # kept, which takes 1 GiB and more for a symmetrized transformer
@@ -147,7 +147,7 @@ class Subject:
     @cached_property
     def yardstick(self) -> Yardstick:
         """What errors are measured in; found once, from unrelated clouds."""
-        from equivariance_tests.yardstick import measured
+        from equivariance_tests.measure.yardstick import measured
 
         return measured(self)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from equivariance_tests.report import Finding, Report, curve_of
-from equivariance_tests.screen import summary
+from equivariance_tests.report.report import Finding, Report, curve_of
+from equivariance_tests.report.text import summary
 from symmetrize.extras import needed_for
 
 COLORS = {"passed": "#1b5e8c", "failed": "#c8442c", "known": "#d9a441", "could not run": "#c8442c"}

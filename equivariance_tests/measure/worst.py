@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.subject import Answers, Subject
-from equivariance_tests.yardstick import EXACT
+from equivariance_tests.measure.yardstick import EXACT
+from equivariance_tests.model.subject import Answers, Subject
 from symmetrize import Contract
 from symmetrize.outputs import ONLY
 

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from equivariance_tests.clouds import Cloud, Structure, Turn
 from equivariance_tests.clouds.given import around
-from equivariance_tests.subject import Answers, Subject
+from equivariance_tests.model.subject import Answers, Subject
 from symmetrize import Contract
 
 # Clouds that spreads are taken over, all of one size and one composition

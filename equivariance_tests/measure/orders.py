@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from equivariance_tests.clouds import Structure
-from equivariance_tests.subject import SEED, Subject
+from equivariance_tests.model.subject import SEED, Subject
 from symmetrize import Contract
 
 # (clouds, points, 3) positions to (clouds, values)

@@ -58,7 +58,7 @@ its arguments tell
             )
         return _as_said(model, contract, call)
     if hasattr(model, "calculate") and hasattr(model, "implemented_properties"):
-        from equivariance_tests.calculators import OfAtoms
+        from equivariance_tests.model.calculators import OfAtoms
 
         return OfAtoms(model, contract)
     if not callable(model):

@@ -16,16 +16,17 @@ from typing import Any
 
 import torch
 
+from equivariance_tests.certification.draws import drawn
+from equivariance_tests.certification.profiles import Profile, profile_of
+from equivariance_tests.certification.progress import Progress, progress_bar
+from equivariance_tests.certification.shrinking import Shrinker, rank
 from equivariance_tests.checks import CHECKS
-from equivariance_tests.checks.check import Check, Outcome, asked
+from equivariance_tests.checks.base import Check, Outcome, asked
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.draws import drawn
-from equivariance_tests.first_call import refusal, unanswered
-from equivariance_tests.profiles import Profile, profile_of
-from equivariance_tests.report import Finding, Report
-from equivariance_tests.screen import Tell, show, told
-from equivariance_tests.shrinking import Shrinker, rank
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.first_call import refusal, unanswered
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.report import Finding, Report
+from equivariance_tests.report.text import show
 from symmetrize import Contract
 
 # Clouds that a law is asked about at once
@@ -72,7 +73,7 @@ def certify(
     """Hold a model to what it claims, and hand back the smallest counterexamples.
 
     Args:
-        model: anything callable, or an ASE calculator; see ``equivariance_tests.calls``.
+        model: anything callable, or an ASE calculator; see ``equivariance_tests.model.calls``.
         contract: what it claims; ``model.contract`` if not given.
         species: the integers that ``z`` may be, for a model that takes species.
         of_structures: names of inputs with one row for each structure.
@@ -113,8 +114,8 @@ def certify(
         device=device,
     )
     names = [check.name for check in CHECKS] if checks is None else checks
-    with told(progress, names) as tell:
-        certification = Certification(subject, profile, seed, known, tell)
+    with progress_bar(progress, names) as show_progress:
+        certification = Certification(subject, profile, seed, known, show_progress)
         report = certification.report(checks)
     if progress:
         show(report)
@@ -127,7 +128,7 @@ class Certification:
     Args:
         subject: the model.
         profile, seed, known: see ``certify``.
-        tell: is told how far each check is.
+        progress: is called with how far each check is.
 
     Raises:
         ValueError: if a name is not that of a check, or of a profile.
@@ -139,9 +140,9 @@ class Certification:
         profile: str | Profile = "fast",
         seed: int = 0,
         known: Known = (),
-        tell: Tell = lambda check, done, total: None,
+        progress: Progress = lambda check, done, total: None,
     ) -> None:
-        self.subject, self.seed, self.tell = subject, seed, tell
+        self.subject, self.seed, self.progress = subject, seed, progress
         self.profile = profile_of(profile)
         named = known if isinstance(known, Mapping) else dict.fromkeys(known, "")
         self.known = {check_of(name).name: reason for name, reason in named.items()}
@@ -249,7 +250,7 @@ class Certification:
         worst: Outcome | None = None
         unanswered: list[Outcome] = []
         pace = 0.0
-        self.tell(check.name, 0, total)
+        self.progress(check.name, 0, total)
         for batch in _batches(clouds, at_once):
             begun = time.perf_counter()
             outcomes = asked(check, self.subject, batch)
@@ -264,7 +265,7 @@ class Certification:
                 return self._failed(check, wrong, judged, at_once, pace)
             unanswered += failing
             worst = max([worst, *heard] if worst else heard, key=_severity, default=None)
-            self.tell(check.name, judged + skipped.total(), total)
+            self.progress(check.name, judged + skipped.total(), total)
         if unanswered:
             return self._failed(check, unanswered, judged, at_once, pace)
         if worst is None:

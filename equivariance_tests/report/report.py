@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import Failure
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 
 Verdict = Literal["passed", "failed", "skipped", "known", "could not run"]
@@ -144,7 +144,7 @@ class Report:
         )
 
     def __str__(self) -> str:
-        from equivariance_tests.screen import screen
+        from equivariance_tests.report.text import screen
 
         return screen(self)
 

@@ -1,0 +1,10 @@
+"""All checks of a model: which clouds they are tried on, in which order, what is known of them."""
+
+from equivariance_tests.certification.certification import (
+    Certification,
+    certify,
+    check_of,
+    name_of,
+)
+
+__all__ = ["Certification", "certify", "check_of", "name_of"]
