@@ -23,7 +23,7 @@ from benchmarks._record import read_result, write_result
 from equivariance_tests.certification.draws import drawn
 from equivariance_tests.checks.equivariance import Equivariance
 from equivariance_tests.clouds.turns import TURNS, Turn
-from equivariance_tests.model.subject import Subject
+from equivariance_tests.measure.trial import Trial
 from symmetrize import Contract, HierarchicalFrames, Symmetrizer
 
 OUTPUTS = {"irreps": "0e+0o+1o+1e+2e+2o+3o", "tensor": "ij=ji"}
@@ -79,16 +79,16 @@ def models() -> dict[str, Symmetrizer]:
     }
 
 
-def measured(subject: Subject, clouds: int, progress: Progress, title: str) -> dict[str, Any]:
+def measured(trial: Trial, clouds: int, progress: Progress, title: str) -> dict[str, Any]:
     """The worst error of each stratum, and how many clouds broke the law."""
     check, worst = Turned(), defaultdict(float)
     number: dict[str, int] = defaultdict(int)
     failures: list[str] = []
-    rest = drawn(subject.contract, [SEED, *title.encode()], POINTS, decorated=False)
+    rest = drawn(trial.contract, [SEED, *title.encode()], POINTS, decorated=False)
     task = progress.add_task(title, total=clouds)
     start = time.perf_counter()
     for _ in range(0, clouds, AT_ONCE):
-        outcomes = check.outcomes(subject, list(islice(rest, AT_ONCE)))
+        outcomes = check.outcomes(trial, list(islice(rest, AT_ONCE)))
         for one in outcomes:
             number[one.cloud.stratum] += not one.skipped
             if not one.cloud.scale and not one.cloud.offset:
@@ -133,9 +133,9 @@ def main() -> None:
     with Progress() as progress:
         for name, model in models().items():
             for label, dtype in DTYPES.items():
-                subject = Subject(model.eval(), dtype=dtype)
+                trial = Trial.of(model.eval(), dtype=dtype)
                 title = f"{name}, {label}"
-                found.setdefault(name, {})[label] = measured(subject, clouds, progress, title)
+                found.setdefault(name, {})[label] = measured(trial, clouds, progress, title)
     print(write_result("certify_deep", {"models": found}))
 
 

@@ -3,8 +3,7 @@
 from equivariance_tests.certification.certification import (
     Certification,
     certify,
-    check_of,
     name_of,
 )
 
-__all__ = ["Certification", "certify", "check_of", "name_of"]
+__all__ = ["Certification", "certify", "name_of"]

@@ -1,37 +1,46 @@
-"""What a check is: a law, on which clouds it is tried, and how one cloud is judged."""
+"""What a check is: a law, on which clouds it is tried, and how one cloud is judged.
+
+A check is asked in this order, and each question is a hook that it may override:
+
+1. ``reason_to_skip(trial)``: has it anything to say of this model? An empty text if it has. Asked
+   once; it may call the model, as of a model that has no gradient there is nothing to say of it.
+2. ``cases(contract)``: the clouds that are always tried, the most important first. Random ones
+   follow, unless there is a single case: a law of the model, and not of this cloud or that.
+3. ``as_asked(trial)``: the model as this check asks it; in double precision, say.
+4. ``unfit(trial, cloud)``: why the law says nothing of one cloud; empty if it does. Without calling
+   the model: thousands of clouds are asked about.
+5. ``judged(trial, clouds)``: how the law holds on those that are left, many at once, so that the
+   model is called a few times only. The one hook that every check has.
+6. ``follows(trial, failure)``: what the other checks are to know. The trial as it is, unless what
+   was found decides how they ask the model.
+
+Of these three kinds of checks there are bases, which have ``judged`` and ask for less:
+
+- ``law.Law``: something that is zero but for rounding. ``errors(trial, structures)`` measures it in
+  units of the spread, and the base finds out what rounding explains. Override ``bounds`` where
+  rounding is that of other structures than those that are judged, and ``roughest`` if these are
+  farther out.
+- ``derivative_law.DerivativeLaw``: a law of first derivatives. ``measured(trial, structures)``
+  compares, and says itself what the numerical method is good to.
+- ``OfModels``: a law of the model as a whole. ``outcome(trial, cloud)`` says it once.
+
+The flags of a check are class attributes, see ``Check``. Instances hold no state. Where a law does
+not hold the outcome has a failure, whose type is made for this law and stands beside it: a search
+for the smallest counterexample stays with one type.
+"""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from equivariance_tests.clouds import STRATA, Cloud, Structure
-from equivariance_tests.clouds.crystals import CRYSTALS
-from equivariance_tests.measure.worst import Note
-from equivariance_tests.measure.yardstick import (
-    EXACT,
-    ROUNDINGS,
-    inner_rounding,
-    own_rounding,
-    rounding,
-    shaken,
-)
-from equivariance_tests.model.subject import Subject
-from equivariance_tests.report.failures import Failure, NonFinite, Raises, first_line
+from equivariance_tests.clouds import Cloud
+from equivariance_tests.clouds.cases import DECORATED, every_stratum, unrelated
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.report.failures import Failure, NonFinite, Raises
 from symmetrize import Contract
-
-# Shortest displacement, relative to the extent, over which single precision tells slope from jump
-COARSE = 1e-3
-GENERIC_ORIENTATION = (3, -1, 2, 5)
-# Clouds whose points are told apart by more than where they are
-DECORATED = [Cloud("generic", n, n, GENERIC_ORIENTATION, decorated=True) for n in (3, 6, 9)]
 
 
 @dataclass(frozen=True)
@@ -62,155 +71,89 @@ class Check(ABC):
         slow: whether a cloud takes seconds rather than milliseconds.
         telling: strata that come first where a slow check is asked about a few clouds only: those
             on which it finds the most.
-        unanswered: kinds of failure that are not of this law, but of whether there is an answer.
+        decides: whether it runs before the others, as it decides how they ask; see ``follows``.
+        says_of_random: whether it tells something of a model with several answers to one input.
+        of_answers: whether it is about there being an answer at all. It is then heard of a model
+            without any, and what is not finite, or raises, is a failure of its own law.
+        unanswered: what is said of clouds that have no answer, if those alone are judged that have.
+        part: of the time of all checks, in hundredths, as ``benchmarks.certify_durations`` has it;
+            for the bar on the terminal.
     """
 
     name: ClassVar[str]
     law: ClassVar[str]
     slow: ClassVar[bool] = False
     telling: ClassVar[tuple[str, ...]] = ()
-    unanswered: ClassVar[tuple[type[Failure], ...]] = (NonFinite, Raises)
+    decides: ClassVar[bool] = False
+    says_of_random: ClassVar[bool] = False
+    of_answers: ClassVar[bool] = False
+    unanswered: ClassVar[str] = ""
+    part: ClassVar[int] = 2
 
-    def silent(self, subject: Subject) -> str | None:
-        """Why the contract does not claim this law, or None if it does."""
-        return None
+    def reason_to_skip(self, trial: Trial) -> str:
+        """Why there is nothing to say of this model; empty if there is."""
+        return ""
 
     def cases(self, contract: Contract) -> list[Cloud]:
         """Clouds that are always tried: all strata, and decorated clouds."""
         return every_stratum(contract) + DECORATED
 
-    @abstractmethod
-    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
-        """How the law holds on each cloud, in their order."""
+    def as_asked(self, trial: Trial) -> Trial:
+        """The model as this check asks it."""
+        return trial
 
-
-def asked(check: Check, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
-    """Outcomes of a check for those clouds that the contract speaks of; others are skipped."""
-    reasons = {cloud: subject.left_out(cloud) for cloud in clouds}
-    kept = [cloud for cloud in clouds if not reasons[cloud]]
-    found = dict(zip(kept, check.outcomes(subject, kept), strict=True)) if kept else {}
-    return [found.get(cloud, Outcome(cloud, skipped=reasons[cloud])) for cloud in clouds]
-
-
-def every_stratum(contract: Contract) -> list[Cloud]:
-    """A cloud of each stratum in a generic orientation, then in the one of its coordinates."""
-    names = [name for name in STRATA if contract.periodic or name not in CRYSTALS]
-    turned = [Cloud(name, 5, 1, GENERIC_ORIENTATION) for name in names]
-    return turned + [Cloud(name, 5, 1) for name in names]
-
-
-class Law(Check):
-    """A law of answers: something that is zero but for rounding.
-
-    Subclasses say what, for structures that the model answers. What it does not answer is the
-    matter of another check, finiteness.
-    """
-
-    failure: ClassVar[type[Failure]]
+    def unfit(self, trial: Trial, cloud: Cloud) -> str:
+        """Why the law says nothing of one cloud; empty if it does. The model is not called."""
+        return ""
 
     @abstractmethod
-    def errors(
-        self, subject: Subject, structures: Sequence[Structure]
-    ) -> tuple[Float[Tensor, "structures"], Sequence[Note]]:
-        """Error on each structure in units of the spread, and a note on what makes it."""
+    def judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
+        """How the law holds on each of some clouds, in their order; there is one at least."""
 
-    def said(self, error: float, bound: float, note: Note) -> str:
-        """What is wrong, in a sentence."""
-        if math.isinf(error):
-            return f"{note.said} has no finite value {note.done}"
-        own = "" if note.place is None else f" ({note.place.size:.2g} in its unit)"
-        return (
-            f"{note.said} changes by {error:.2g} of its spread{own} {note.done}, where rounding "
-            f"explains {bound:.1g}"
-        )
+    def follows(self, trial: Trial, failure: Failure | None) -> Trial:
+        """What is known of the model once this check has run, and failed if there is a failure."""
+        return trial
 
-    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
-        """How the law holds on each cloud, in their order."""
-        answered = subject.answered(clouds)
-        kept = [cloud for cloud, good in zip(clouds, answered, strict=True) if good]
-        found = dict(zip(kept, self._judged(subject, kept), strict=True)) if kept else {}
-        return [found.get(c, Outcome(c, skipped="the model has no answer")) for c in clouds]
+    # --- not to be overridden
 
-    def _judged(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
-        structures = subject.structures(clouds)
-        try:
-            errors, notes = self.errors(subject, structures)
-        except Exception as raised:
-            if not subject.raised(raised):
-                raise
-            if len(clouds) > 1:  # one by one only to tell which
-                return [one for cloud in clouds for one in self._judged(subject, [cloud])]
-            said = f"the model raises {first_line(raised)}, but not on this cloud as it is"
-            refused = Raises(said, clouds[0], structures[0].code(), math.inf, 0)
-            return [Outcome(clouds[0], math.inf, 0.0, refused)]
-        bounds = torch.full_like(errors, EXACT[subject.dtype])
-        # what is infinite, no rounding explains; and it may be that the model raises there
-        large = ((errors > bounds) & (errors < math.inf)).nonzero()[:, 0].tolist()
-        if large:
-            bounds[large] = self.bounds(subject, [structures[i] for i in large])
-        left = ((errors > bounds) & (errors < math.inf)).nonzero()[:, 0].tolist()
-        if left:
-            some = [structures[i] for i in left]
-            own = ROUNDINGS * self.own_rounding(subject, some, errors[left])
-            bounds[left] = torch.fmax(bounds[left], own)
-        outcomes = []
-        for i, cloud in enumerate(clouds):
-            error, bound = float(errors[i]), float(bounds[i])
-            failure = None
-            if not error <= bound:
-                note = notes[i]
-                details = {**note.details, **(note.place.details if note.place else {})}
-                said = self.said(error, bound, note)
-                failure = self.failure(said, cloud, structures[i].code(), error, bound, details)
-            outcomes.append(Outcome(cloud, error, bound, failure))
-        return outcomes
+    def outcomes(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
+        """How the law holds on each cloud, in their order; skipped where it says nothing."""
+        asked = self.as_asked(trial)
+        reasons = {c: trial.left_out(c) or self.unfit(asked, c) for c in clouds}
+        reasons |= self.without_answer(asked, [c for c, reason in reasons.items() if not reason])
+        kept = [cloud for cloud in clouds if not reasons[cloud]]
+        found = dict(zip(kept, self.judged(asked, kept), strict=True)) if kept else {}
+        return [found.get(c, Outcome(c, skipped=reasons[c])) for c in clouds]
 
-    def own_rounding(
-        self,
-        subject: Subject,
-        structures: Sequence[Structure],
-        errors: Float[Tensor, "structures"],
-    ) -> Float[Tensor, "structures"]:
-        """What is rounded inside the model at the structures themselves, as far as it matters.
+    def without_answer(self, trial: Trial, clouds: Sequence[Cloud]) -> dict[Cloud, str]:
+        """Clouds to which the model has no answer, of which ``unanswered`` is said."""
+        if not (self.unanswered and clouds):
+            return {}
+        answered = trial.answered(clouds)
+        return {c: self.unanswered for c, good in zip(clouds, answered, strict=True) if not good}
 
-        A model that raises nearby is not excused.
-        """
-        scales = subject.yardstick.scales
-        try:
-            return own_rounding(subject, self.roughest(subject, structures), scales, errors)
-        except Exception:
-            return torch.zeros_like(errors)
+    def is_own(self, failure: Failure | None) -> bool:
+        """Whether a failure is of this law, and not of there being no answer."""
+        return self.of_answers or not isinstance(failure, NonFinite | Raises)
 
-    def roughest(self, subject: Subject, structures: Sequence[Structure]) -> Sequence[Structure]:
-        """Of the structures that are compared for each one, that with the largest coordinates."""
-        return structures
 
-    def bounds(
-        self, subject: Subject, structures: Sequence[Structure]
-    ) -> Float[Tensor, "structures"]:
-        """What rounding explains, where the error is above what it is without question.
+class OfModels(Check):
+    """A law of the model: what is said once is not said again of other clouds."""
 
-        In single precision a jump and a steep slope look alike. They do not in double precision:
-        only where the law holds there may the slope that is found there explain an error. What
-        claims no smoothness may jump at ties.
-        """
-        exact = torch.full((len(structures),), EXACT[subject.dtype], dtype=torch.float64)
-        if subject.contract.smoothness is None:
-            ties = ROUNDINGS * shaken(subject, structures, subject.yardstick.scales)
-            exact = torch.maximum(exact, ties)
-        inner = ROUNDINGS * inner_rounding(subject, structures, subject.yardstick.scales)
-        exact = torch.maximum(exact, inner)
-        if subject.dtype == torch.float64:
-            noise = rounding(subject, structures, subject.yardstick.scales)
-            return (ROUNDINGS * noise).clamp(min=exact)
-        fine = subject.at(torch.float64)
-        scales = subject.yardstick.scales
-        try:
-            errors, _ = self.errors(fine, structures)
-            holds = errors <= self.bounds(fine, structures)
-            noise = rounding(fine, structures, scales, dtype=subject.dtype)
-        except Exception:  # a model of single precision alone
-            holds = torch.zeros(len(structures), dtype=torch.bool)
-            noise = torch.zeros(len(structures), dtype=torch.float64)
-        coarse = rounding(subject, structures, scales, finest=COARSE)
-        return (ROUNDINGS * torch.where(holds, torch.fmax(noise, coarse), coarse)).clamp(min=exact)
+    def cases(self, contract: Contract) -> list[Cloud]:
+        """One of the unrelated clouds, which stands for all."""
+        return unrelated(contract)[:1]
+
+    def unfit(self, trial: Trial, cloud: Cloud) -> str:
+        """Any other cloud."""
+        if cloud in self.cases(trial.contract):
+            return ""
+        return "this is said of all clouds at once"
+
+    @abstractmethod
+    def outcome(self, trial: Trial, cloud: Cloud) -> Outcome:
+        """How the law holds, said of the cloud that stands for all."""
+
+    def judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
+        """The law, once."""
+        return [self.outcome(trial, cloud) for cloud in clouds]

@@ -24,7 +24,6 @@ from equivariance_tests.clouds.structure import Structure
 from equivariance_tests.clouds.turns import UNTURNED, Quaternion, Turn
 from symmetrize import Contract
 
-# Where the clouds of large coordinates lie, in powers of ten of (1, -1, 1/2)
 # Further positions of a decorated cloud
 FURTHER = 3
 # Where the contract has a least distance clouds keep this factor more, but less than the cutoff, so
@@ -32,6 +31,7 @@ FURTHER = 3
 GAP = 1.25
 # The part of it by which large coordinates may be rounded off
 ROUNDED_OFF = 1e-3
+# Where the clouds of large coordinates lie, in powers of ten of this
 AWAY = torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)
 STRATA: tuple[str, ...] = (*FINITE, *CRYSTALS)
 
@@ -277,8 +277,3 @@ class Setting:
             further,
             self.carries,
         )
-
-
-def structures(setting: Setting, clouds: Sequence[Cloud]) -> list[Structure]:
-    """The structures that clouds describe."""
-    return [setting.structure(cloud) for cloud in clouds]

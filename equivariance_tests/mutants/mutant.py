@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from equivariance_tests.model.subject import Subject
+from equivariance_tests.measure.trial import Trial
 from symmetrize import Contract
 
 
@@ -20,7 +20,7 @@ class Mutant:
         fails: names of the checks that must fail: all that can see the fault.
         may: names of checks that may fail as well, depending on what else is computed; all others
             must not.
-        options: how it is called, as in ``Subject``.
+        options: how it is called, as in ``Subject.of``.
     """
 
     make: Callable[[], Any]
@@ -29,6 +29,6 @@ class Mutant:
     may: frozenset[str] = frozenset()
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def subject(self, **options: Any) -> Subject:
+    def trial(self, **options: Any) -> Trial:
         """The model and its claims, to be checked."""
-        return Subject(self.make(), self.contract, **{**self.options, **options})
+        return Trial.of(self.make(), self.contract, **{**self.options, **options})

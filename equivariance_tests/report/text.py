@@ -1,86 +1,70 @@
 """A report as text: one line for each check, then each failure with the cloud as code to paste.
 
-With ``rich`` the verdicts have colors; without, plain text.
+In lines of up to 100 columns where code does not need more.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from textwrap import indent, wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from equivariance_tests.clouds import Cloud
+from equivariance_tests.report.finding import Finding
 from symmetrize import Contract
-
-if TYPE_CHECKING:
-    from equivariance_tests.report.report import Finding, Report
 
 WIDTH = 100
 ERROR, FLOOR, VERDICT = 7, 5, 7
 # In the column of verdicts
 SHORT = {"could not run": "no run"}
 INDENTED: dict[str, Any] = {"initial_indent": "  ", "subsequent_indent": "  "}
-COLORS = {
-    "passed": "green",
-    "certified": "bold green",
-    "failed": "bold red",
-    "refuted": "bold red",
-    "no run": "bold red",
-    "could not run": "bold red",
-    "known": "yellow",
-    "skipped": "dim",
-}
 
 
-def screen(report: Report) -> str:
-    """The whole report, in lines of up to 100 columns where code does not need more."""
-    if report.reason:
-        return "\n\n".join([head(report), summary(report)])
-    name = max([len("check"), *(len(one.check) for one in report.findings)])
-    findings: list[Finding] = []
-    told: set[str] = set()
-    for one in report.findings:
-        # a model that does not run at all is told so once
-        repeated = one.verdict == "could not run" and one.reason in told
-        findings.append(replace(one, reason="as above") if repeated else one)
-        told.add(one.reason)
-    rows = [line for one in findings for line in _row(one, name)]
-    parts = [
-        head(report),
-        "\n".join([_line("check", "error", "floor", "verdict", "worst cloud", name), *rows]),
-        *(_explained(one) for one in report.findings if one.verdict in ("failed", "known")),
-        *(
-            f"{one.check} could not run: {one.reason}"
-            for one in report.findings
-            if one.verdict == "could not run"
-        ),
-        summary(report),
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def head(report: Report) -> str:
+def heading(model: str, contract: Contract, setting: Mapping[str, Any]) -> str:
     """Which model, what it claims, and how it was asked."""
-    setting = ", ".join(f"{key} {value}" for key, value in report.setting.items())
-    said = [f"{report.model}: {claims(report.contract)}", setting]
+    asked = ", ".join(f"{key} {value}" for key, value in setting.items())
+    said = [f"{model}: {claims(contract)}", asked]
     return "\n".join(line for text in said for line in wrap(text, WIDTH))
 
 
-def summary(report: Report) -> str:
-    """The verdict, and how many of the checks and clouds it rests on; or why there is none."""
-    if report.reason:
-        return "\n".join(wrap(f"{report.status}: {report.reason}", WIDTH, break_long_words=False))
-    verdicts = [one.verdict for one in report.findings]
+def described(findings: Sequence[Finding]) -> list[str]:
+    """A table of all findings, then each that failed or could not run."""
+    name = max([len("check"), *(len(one.check) for one in findings)])
+    rows = [_line("check", "error", "floor", "verdict", "worst cloud", name)]
+    told: set[str] = set()
+    for one in findings:
+        # a model that does not run at all is told so once
+        repeated = one.verdict == "could not run" and one.reason in told
+        rows += _row(replace(one, reason="as above") if repeated else one, name)
+        told.add(one.reason)
+    return [
+        "\n".join(rows),
+        *(_explained(one) for one in findings if one.verdict in ("failed", "known")),
+        *(
+            f"{one.check} could not run: {one.reason}"
+            for one in findings
+            if one.verdict == "could not run"
+        ),
+    ]
+
+
+def refused(status: str, reason: str) -> str:
+    """The verdict on a model of which nothing was found."""
+    return "\n".join(wrap(f"{status}: {reason}", WIDTH, break_long_words=False))
+
+
+def counted(status: str, findings: Sequence[Finding]) -> str:
+    """The verdict, and how many of the checks and clouds it rests on."""
+    verdicts = [one.verdict for one in findings]
     counts = [
         f"{verdicts.count(verdict)} {verdict}"
         for verdict in ("passed", "failed", "known", "could not run", "skipped")
         if verdict in verdicts
     ]
-    return (
-        f"{report.status}: {', '.join(counts) or 'no checks'}; "
-        f"{report.cases:,} clouds in {report.seconds:.1f} s"
-    )
+    cases, seconds = sum(one.cases for one in findings), sum(one.seconds for one in findings)
+    return f"{status}: {', '.join(counts) or 'no checks'}; {cases:,} clouds in {seconds:.1f} s"
 
 
 def claims(contract: Contract) -> str:
@@ -167,22 +151,3 @@ def _explained(finding: Finding) -> str:
 
 def _short(value: Any) -> str:
     return f"{value:.9g}" if isinstance(value, float) else str(value)
-
-
-# --- on the terminal
-
-
-def show(report: Report) -> None:
-    """Print the screen, in colors if ``rich`` is installed and the output is a terminal."""
-    text = str(report)
-    try:
-        from rich.console import Console
-        from rich.text import Text
-    except ModuleNotFoundError:
-        print(text)
-        return
-    colored = Text(text)
-    for word, color in COLORS.items():
-        colored.highlight_regex(rf"(?<=\s){word}(?=\s|$)|^{word}(?=:)", color)
-    # code to paste is never wrapped
-    Console(soft_wrap=True).print(colored, highlight=False)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from backbones import DGCNN, PET, PointNet, PointNetPlusPlus, PointTransformer
-from equivariance_tests.model.subject import Subject
+from equivariance_tests.measure.trial import Trial
 from equivariance_tests.mutants.averaged import LENGTH, DeepSet
 from equivariance_tests.mutants.breaks import HardCutoff, Rectified
 from equivariance_tests.mutants.copies import CARRIES, Reader
@@ -43,9 +43,9 @@ class Healthy:
     contract: Contract | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def subject(self, **options: Any) -> Subject:
+    def trial(self, **options: Any) -> Trial:
         """The model and its claims, to be checked."""
-        return Subject(self.make(), self.contract, **{**self.options, **options})
+        return Trial.of(self.make(), self.contract, **{**self.options, **options})
 
 
 def seeded(make: Callable[[], nn.Module], gain: float = 1.0) -> nn.Module:

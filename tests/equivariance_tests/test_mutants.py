@@ -14,7 +14,7 @@ import pytest
 from equivariance_tests.checks import CHECKS, Check
 from equivariance_tests.checks.base import Outcome
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.model.subject import Subject
+from equivariance_tests.measure.trial import Trial
 from equivariance_tests.mutants import MUTANTS
 from tests.common.healthy import HEALTHY
 
@@ -29,14 +29,14 @@ LONG = {check.name for check in CHECKS if check.slow}
 AT_ONCE = 3
 
 
-def claiming(subject: Subject) -> Iterator[Check]:
+def claiming(trial: Trial) -> Iterator[Check]:
     """The checks whose law the contract claims."""
-    return (check for check in CHECKS if check.silent(subject) is None)
+    return (check for check in CHECKS if check.reason_to_skip(trial) == "")
 
 
-def some(check: Check, subject: Subject, number: int) -> list[Cloud]:
+def some(check: Check, trial: Trial, number: int) -> list[Cloud]:
     """A few cases, spread over all; which ones depends on the number of the model."""
-    cases, takes_long = check.cases(subject.contract), check.name in LONG
+    cases, takes_long = check.cases(trial.contract), check.name in LONG
     if takes_long and (number + CHECKS.index(check)) % EVERY:
         return []
     stride = math.ceil(len(cases) / (FEW if takes_long else SOME))
@@ -48,44 +48,43 @@ def failed(outcomes: list[Outcome]) -> list[str]:
     return [str(one.failure) for one in outcomes if one.failure is not None]
 
 
-def fails(check: Check, subject: Subject) -> bool:
+def fails(check: Check, trial: Trial) -> bool:
     """Whether a check fails on any of its cases."""
-    cases = check.cases(subject.contract)
+    cases = check.cases(trial.contract)
     size = FEW if check.name in LONG else AT_ONCE
     parts = (cases[i : i + size] for i in range(0, len(cases), size))
-    return any(failed(check.outcomes(subject, part)) for part in parts)
+    return any(failed(check.outcomes(trial, part)) for part in parts)
 
 
-def mutant(name: str) -> Subject:
+def mutant(name: str) -> Trial:
     """A mutant, asked one structure at a time if it mixes them up, as ``certify`` does."""
-    subject = MUTANTS[name].subject()
-    subject.batched = "batching" not in MUTANTS[name].fails
-    return subject
+    trial = MUTANTS[name].trial()
+    return trial.one_by_one() if "batching" in MUTANTS[name].fails else trial
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_checks_fail_on_the_models_that_they_are_there_for(name: str) -> None:
     for check in sorted(MUTANTS[name].fails):
         # batching itself is asked of a model that is still given batches
-        subject = MUTANTS[name].subject() if check == "batching" else mutant(name)
-        assert BY_NAME[check].silent(subject) is None, f"{check} is not claimed"
-        assert fails(BY_NAME[check], subject), f"{check} passes"
+        trial = MUTANTS[name].trial() if check == "batching" else mutant(name)
+        assert BY_NAME[check].reason_to_skip(trial) == "", f"{check} is not claimed"
+        assert fails(BY_NAME[check], trial), f"{check} passes"
 
 
-def others_pass(name: str, cases: Callable[[Check, Subject, int], list[Cloud]]) -> None:
-    one, subject = MUTANTS[name], mutant(name)
-    for check in claiming(subject):
+def others_pass(name: str, cases: Callable[[Check, Trial, int], list[Cloud]]) -> None:
+    one, trial = MUTANTS[name], mutant(name)
+    for check in claiming(trial):
         if check.name not in one.fails | one.may:
-            chosen = cases(check, subject, list(MUTANTS).index(name))
-            wrong = failed(check.outcomes(subject, chosen) if chosen else [])
+            chosen = cases(check, trial, list(MUTANTS).index(name))
+            wrong = failed(check.outcomes(trial, chosen) if chosen else [])
             assert not wrong, f"{check.name}: {wrong[0]}"
 
 
-def none_fails(name: str, cases: Callable[[Check, Subject, int], list[Cloud]]) -> None:
-    subject = HEALTHY[name].subject()
-    for check in claiming(subject):
-        chosen = cases(check, subject, list(HEALTHY).index(name))
-        wrong = failed(check.outcomes(subject, chosen) if chosen else [])
+def none_fails(name: str, cases: Callable[[Check, Trial, int], list[Cloud]]) -> None:
+    trial = HEALTHY[name].trial()
+    for check in claiming(trial):
+        chosen = cases(check, trial, list(HEALTHY).index(name))
+        wrong = failed(check.outcomes(trial, chosen) if chosen else [])
         assert not wrong, f"{check.name}: {wrong[0]}"
 
 
@@ -102,13 +101,13 @@ def test_no_check_fails_on_a_healthy_model(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_other_checks_do_not_fail_on_any_of_their_cases(name: str) -> None:
-    others_pass(name, lambda check, subject, number: check.cases(subject.contract))
+    others_pass(name, lambda check, trial, number: check.cases(trial.contract))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HEALTHY)
 def test_no_check_fails_on_a_healthy_model_on_any_of_its_cases(name: str) -> None:
-    none_fails(name, lambda check, subject, number: check.cases(subject.contract))
+    none_fails(name, lambda check, trial, number: check.cases(trial.contract))
 
 
 def test_every_check_has_a_mutant_that_fails_it() -> None:
@@ -121,7 +120,7 @@ def test_what_may_fail_are_checks() -> None:
 
 def test_there_are_twenty_healthy_models() -> None:
     assert len(HEALTHY) >= 20
-    claims = [one.subject().contract for one in HEALTHY.values()]
+    claims = [one.trial().contract for one in HEALTHY.values()]
     # every kind of claim is held by some of them
     assert {claim.group for claim in claims} == {"O(3)", "SO(3)"}
     assert {0, None, math.inf} <= {claim.smoothness for claim in claims}
