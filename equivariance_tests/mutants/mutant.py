@@ -17,7 +17,8 @@ class Mutant:
     Attributes:
         make: the model, new each time; its weights are the same each time.
         contract: what it wrongly claims.
-        fails: names of the checks that must fail: all that can see the fault.
+        fails: names of the checks that must fail: all that can see the fault. Those that came
+            later may say so in ``ALSO`` of the file of their own mutant.
         may: names of checks that may fail as well, depending on what else is computed; all others
             must not.
         options: how it is called, as in ``Subject.of``.

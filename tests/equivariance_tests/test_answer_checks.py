@@ -394,7 +394,7 @@ def closure_that_keeps_pairs():
 def used(model: PairSum) -> PairSum:
     """A model that has been asked before; what it kept must not hide that it keeps it."""
     first = Trial.of(PairSum(), ENERGY)
-    model(first.batch(first.structures([Cloud("generic", 5, 8)])))
+    model(first.subject.batch(first.structures([Cloud("generic", 5, 8)])))
     return model
 
 

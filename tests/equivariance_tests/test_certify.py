@@ -239,6 +239,22 @@ class Silent(Crashing):
         return [Outcome(cloud, skipped="nothing to say about this cloud") for cloud in clouds]
 
 
+class Impostor(Silent):
+    name = "parity"
+
+
+def test_a_check_of_ones_own_has_a_name_of_its_own():
+    with pytest.raises(ValueError, match="there are two checks 'parity'"):
+        certified(PairNetwork(), checks=[Impostor()])
+
+
+def test_a_check_of_ones_own_may_be_known_to_fail():
+    with pytest.raises(ValueError, match="there is no check 'silent'"):
+        certified(PairNetwork(), checks=["parity"], known=["silent"])
+    report = certified(PairNetwork(), checks=[Silent()], known=["silent"])
+    assert report["silent"].verdict == "skipped"
+
+
 def test_a_check_that_crashes_is_neither_hidden_nor_passed():
     report = certified(PairNetwork(), checks=[*CHECKS[:3], Crashing(), Silent()])
     assert report["crashing"].verdict == "could not run"

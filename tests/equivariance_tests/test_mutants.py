@@ -8,6 +8,7 @@ the slow tests.
 
 import math
 from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import pytest
 
@@ -15,7 +16,7 @@ from equivariance_tests.checks import CHECKS, Check
 from equivariance_tests.checks.base import Outcome
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.measure.trial import Trial
-from equivariance_tests.mutants import MUTANTS
+from equivariance_tests.mutants import MUTANTS, gathered, symmetry
 from tests.common.healthy import HEALTHY
 
 # Shapes are checked in other tests: here they would take most of the time
@@ -112,6 +113,19 @@ def test_no_check_fails_on_a_healthy_model_on_any_of_its_cases(name: str) -> Non
 
 def test_every_check_has_a_mutant_that_fails_it() -> None:
     assert set(BY_NAME) == {check for one in MUTANTS.values() for check in one.fails}
+
+
+def test_a_later_check_says_in_its_own_file_which_mutants_it_sees() -> None:
+    """So that a check and its mutant are added without a change to other files."""
+    one = next(iter(symmetry.MUTANTS))
+    later = ModuleType("later")
+    later.MUTANTS = {"mine": MUTANTS[one]}  # type: ignore[attr-defined]
+    later.ALSO = {"signed zeros": frozenset({one})}  # type: ignore[attr-defined]
+    found = gathered([symmetry, later])
+    assert found[one].fails == symmetry.MUTANTS[one].fails | {"signed zeros"}
+    later.ALSO = {"signed zeros": frozenset({"no such mutant"})}  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="no such mutant"):
+        gathered([symmetry, later])
 
 
 def test_what_may_fail_are_checks() -> None:
