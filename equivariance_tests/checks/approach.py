@@ -20,7 +20,7 @@ from equivariance_tests.checks.base import Check, Outcome
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.cases import degenerate
 from equivariance_tests.measure.orders import HIGHEST, MOST_POINTS, Order, claimed_order, orders
-from equivariance_tests.measure.trial import SEED, Trial
+from equivariance_tests.measure.trial import COME_AND_GO, SEED, Trial
 from equivariance_tests.report.failures import NonFinite, broken
 from symmetrize import Contract
 
@@ -80,7 +80,9 @@ class StratumApproach(Check):
 
     def reason_to_skip(self, trial: Trial) -> str:
         """What claims no continuity may have several limits."""
-        return "" if claimed_order(trial.contract) >= 0 else "no continuity is claimed"
+        if claimed_order(trial.contract) < 0:
+            return "no continuity is claimed"
+        return "" if trial.lasting else COME_AND_GO
 
     def cases(self, contract: Contract) -> list[Cloud]:
         """A cloud on each stratum."""

@@ -19,7 +19,7 @@ from equivariance_tests.clouds.cases import small_clouds
 from equivariance_tests.measure.chance import PROBE, RANDOM, is_random
 from equivariance_tests.measure.gradients import slopes
 from equivariance_tests.measure.measured import Measured
-from equivariance_tests.measure.trial import Trial
+from equivariance_tests.measure.trial import COME_AND_GO, Trial
 from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 
@@ -53,6 +53,8 @@ class DerivativeLaw(Check):
             return "no continuity is claimed"
         if smoothness < self.order:
             return "no continuous derivative is claimed"
+        if not trial.lasting:
+            return COME_AND_GO
         if slopes(trial, trial.structures([PROBE]))[0] is None:
             return "no gradients: outputs do not depend differentiably on the positions"
         return RANDOM if is_random(trial) else ""

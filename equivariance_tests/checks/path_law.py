@@ -20,7 +20,7 @@ from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.apart import closest
 from equivariance_tests.measure.orders import Order, claimed_order, orders
 from equivariance_tests.measure.scan import Break, Function, find_breaks
-from equivariance_tests.measure.trial import SEED, Trial
+from equivariance_tests.measure.trial import COME_AND_GO, SEED, Trial
 from equivariance_tests.measure.walk import places
 from equivariance_tests.report.failures import Broken, NonFinite, broken
 
@@ -82,7 +82,9 @@ class PathLaw(Check):
 
     def reason_to_skip(self, trial: Trial) -> str:
         """What claims no continuity may jump."""
-        return "" if claimed_order(trial.contract) >= 0 else "no continuity is claimed"
+        if claimed_order(trial.contract) < 0:
+            return "no continuity is claimed"
+        return "" if trial.lasting else COME_AND_GO
 
     def as_asked(self, trial: Trial) -> Trial:
         """In double precision."""

@@ -69,7 +69,10 @@ def orders(trial: Trial, structure: Structure, highest: int = HIGHEST) -> list[O
         highest: largest order of interest.
     """
     claimed = claimed_order(trial.contract)
-    found = [Order(0, _outputs(trial, structure), _columns(trial, structure))]
+    columns = _columns(trial, structure)
+    if not columns:  # a structure without edges, of a model of edges alone
+        return []
+    found = [Order(0, _outputs(trial, structure), columns)]
     for order in range(1, 1 + min(highest, claimed)):
         function = _derivative(trial, structure, order)
         try:
@@ -101,19 +104,21 @@ def _outputs(trial: Trial, structure: Structure) -> Function:
         rows = [
             (values / scales[name]).reshape(len(positions), -1)
             for name, values in answers.values.items()
+            if name in trial.lasting
         ]
-        return torch.cat(rows, 1)
+        return torch.cat([positions.new_zeros(len(positions), 0), *rows], 1)
 
     return function
 
 
 def _columns(trial: Trial, structure: Structure) -> tuple[tuple[str, float], ...]:
     """The output and the spread that belong to each value of ``_outputs``."""
-    found: list[tuple[str, float]] = []
-    for name, output in trial.contract.outputs.items():
-        rows = len(structure) if output.rows == "point" else 1
-        found += rows * [(name, scale) for scale in trial.scales[name].tolist()]
-    return tuple(found)
+    return tuple(
+        (name, scale)
+        for name in trial.lasting
+        for _ in range(structure.number(trial.contract.outputs[name].rows))
+        for scale in trial.scales[name].tolist()
+    )
 
 
 def _derivative(trial: Trial, structure: Structure, order: int) -> Function:

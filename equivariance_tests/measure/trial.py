@@ -25,6 +25,8 @@ from symmetrize import Contract
 
 SEED = 20231
 T = TypeVar("T")
+# Said by laws that follow the outputs as points move, of a model without any that stay
+COME_AND_GO = "rows of edges come and go, as `prepare` lists them anew: nothing is followed"
 
 
 @dataclass
@@ -123,6 +125,16 @@ class Trial:
         """Whether it has no answer to any of the unrelated clouds: errors then have no unit."""
         return len(self.spread.undefined) >= UNRELATED
 
+    @property
+    def lasting(self) -> tuple[str, ...]:
+        """Outputs whose rows stay what they are as points move.
+
+        Not those of edges that ``prepare`` lists anew: these come and go.
+        """
+        listed = self.subject.prepare is not None
+        outputs = self.contract.outputs.items()
+        return tuple(name for name, one in outputs if not (listed and one.rows == "edge"))
+
     def left_out(self, cloud: Cloud) -> str:
         """Why the contract does not speak of a cloud, or nothing."""
         return self.setting.left_out(cloud, self.dtype)
@@ -170,7 +182,7 @@ class Trial:
             name: torch.randn(len(scale), dtype=torch.float64, generator=generator) / scale
             for name, scale in units.items()
         }
-        asked = self.outputs or tuple(drawn)
+        asked = [name for name in self.outputs or drawn if name in self.lasting]
         known = self.once("attached", lambda: attached(self.subject))
         return {name: one * known.get(name, 1.0) * (name in asked) for name, one in drawn.items()}
 

@@ -119,7 +119,9 @@ class OfPositions:
             for rows in data.pos.split(sizes)
         ]
         values = {
-            name: (torch.cat if output.per_point else torch.stack)([one[name] for one in found])
+            name: (torch.stack if output.rows == "structure" else torch.cat)(
+                [one[name] for one in found]
+            )
             for name, output in self.outputs.items()
         }
         return self.outputs.unnamed(values)

@@ -15,6 +15,7 @@ from equivariance_tests.mutants import (
     averages,
     breaks,
     copies,
+    edges,
     forces,
     frames,
     further,
@@ -42,6 +43,7 @@ FILES = (
     numbers,
     forces,
     rounds,
+    edges,
 )
 
 

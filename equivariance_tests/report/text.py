@@ -88,7 +88,8 @@ def claims(contract: Contract) -> str:
         said.append(f"{contract.rounds} rounds")
     said += [name for name in ("extensive", "periodic") if getattr(contract, name)]
     outputs = [
-        f"{name} {output.representation}" + (" per point" if output.per_point else "")
+        f"{name} {output.representation}"
+        + ("" if output.rows == "structure" else f" per {output.rows}")
         for name, output in contract.outputs.items()
     ]
     return ", ".join(said) + "; " + ", ".join(outputs)

@@ -314,4 +314,6 @@ HEALTHY: dict[str, Healthy] = {
     "ASE calculator": Healthy(
         morse, Contract({"energy": "0e"}, cutoff=CUTOFF, extensive=True, smoothness=0)
     ),
+    # rows of edges
+    "blocks of edges": Healthy(Blocks),
 }
