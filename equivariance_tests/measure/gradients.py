@@ -63,7 +63,7 @@ def gradient_rounding(
         return []
     here = gradient(trial, structures, covector)
     inner = of_generic_clouds(
-        trial, structures, "gradients", lambda places: _bent(trial, places, covector)
+        trial, structures, "bend of gradients", lambda places: _bent(trial, places, covector)
     )
     inner = torch.maximum(inner, _own(trial, structures, covector))
     sizes = torch.tensor([len(one) for one in structures])

@@ -148,7 +148,7 @@ def inner_rounding(
             return torch.zeros_like(again)
         return bend(answers, trial.scales)
 
-    return of_generic_clouds(trial, structures, "answers", of_answers)
+    return of_generic_clouds(trial, structures, "bend of answers", of_answers)
 
 
 def own_rounding(
