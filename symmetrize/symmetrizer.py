@@ -33,7 +33,7 @@ from symmetrize.data.boundary import accepted
 from symmetrize.data.clusters import clusters
 from symmetrize.data.copies import Copies, Source, turned_copies
 from symmetrize.data.layout import Layout, extended, layout
-from symmetrize.data.reading import check_inputs, directions_of, read_points, tensors_of
+from symmetrize.data.reading import check_inputs, fields_of, read_points
 from symmetrize.frames import Ensemble, Frames, HierarchicalFrames
 from symmetrize.frames.ensemble import draw, merged
 from symmetrize.frames.random import random_ensemble
@@ -341,14 +341,8 @@ class Symmetrizer(nn.Module):
         if found is None:
             ensemble = self.frames.of_structures(structures, self.group, degree)
         else:
-            carried = source.data, source.layout, self.inputs, found.envelope
-            directions, owner = directions_of(*carried)
-            cloud = replace(
-                found.cloud,
-                directions=directions,
-                directions_index=owner,
-                tensors=tensors_of(*carried),
-            )
+            fields = fields_of(source.data, source.layout, self.inputs, found.envelope)
+            cloud = replace(found.cloud, fields=fields)
             ensemble = self.frames.of_centers(cloud, self.group, degree)
         ensemble = draw(ensemble, self.generator) if which == "sampled" else merged(ensemble)
         return source, rows, ensemble

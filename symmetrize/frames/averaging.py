@@ -12,7 +12,7 @@ from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.frames.base import Frames
 from symmetrize.frames.ensemble import Ensemble, assemble
 from symmetrize.groups import Group, has_reflections
-from symmetrize.points.cloud import Cloud
+from symmetrize.points.cloud import Vectors
 
 # Part of the cutoff over which a point of an environment fades out of its covariance.
 FADE = 0.5
@@ -43,7 +43,7 @@ class FrameAveraging(Frames):
     def __init__(self, cutoff: float | None = None) -> None:
         self.cutoff = cutoff
 
-    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The 4 or 8 frames of each cloud; ``degree`` plays no role."""
         vectors = cloud.vectors
         products = vectors[:, :, None] * vectors[:, None, :]

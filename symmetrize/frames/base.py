@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from symmetrize.frames.ensemble import Ensemble
 from symmetrize.groups import Group
-from symmetrize.points.cloud import Cloud, Points, centered_cloud, points
+from symmetrize.points.cloud import Points, Vectors, centered_cloud, points
 from symmetrize.points.environments import neighbor_environments
 
 
@@ -65,10 +65,10 @@ class Frames(ABC):
         return f"{type(self).__name__}({', '.join(given)})"
 
     @abstractmethod
-    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The ensemble of each cloud of vectors."""
 
-    def of_centers(self, environments: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_centers(self, environments: Vectors, group: Group, degree: int) -> Ensemble:
         """The ensemble of each center; ``environments`` hold its neighbors within the cutoff."""
         return self.of_clouds(environments, group, degree)
 

@@ -17,7 +17,7 @@ from symmetrize.arrays.safe import safe_log, safe_sqrt
 from symmetrize.arrays.segments import equal_rows, join, segment_sum
 from symmetrize.arrays.vectors import dot, transverse, unit_vectors
 from symmetrize.frames.settings import Selection
-from symmetrize.points.cloud import Cloud
+from symmetrize.points.cloud import Vectors
 
 # Distance from the origin, in the unit of the cloud, below which angles count less
 CORE = 0.1
@@ -102,7 +102,7 @@ def merged(
     return mean, total, index[first]
 
 
-def point_offer(cloud: Cloud, log_fade: Float[Tensor, "points"], selection: Selection) -> Offer:
+def point_offer(cloud: Vectors, log_fade: Float[Tensor, "points"], selection: Selection) -> Offer:
     """The points of a cloud: quality fade r^2 / (r^2 + core^2) exp(-decay (r^2 + core^2)^(1/2))."""
     squared = dot(cloud.vectors, cloud.vectors)
     softened = squared + selection.core**2
@@ -115,12 +115,21 @@ def point_offer(cloud: Cloud, log_fade: Float[Tensor, "points"], selection: Sele
 LOG_DIRECTION_QUALITY = -6.0
 
 
-def direction_offer(cloud: Cloud) -> Offer:
-    """The vectors that a cloud carries beside its points: quality d^2 / (d^2 + 1), and low."""
-    squared = dot(cloud.directions, cloud.directions)
+def direction_offer(cloud: Vectors) -> Offer:
+    """The vectors among the fields of a cloud: quality d^2 / (d^2 + 1), and low.
+
+    Axial vectors come with both signs: so the set belongs to the cloud under inversion, too.
+    """
+    vectors, index = [cloud.vectors[:0]], [cloud.index[:0]]
+    for field in cloud.fields:
+        for sign in ((1.0, -1.0) if field.is_axial else (1.0,)) if field.is_vector else ():
+            vectors.append(sign * field.values)
+            index.append(field.index)
+    directions = torch.cat(vectors)
+    squared = dot(directions, directions)
     presence = squared / (squared + 1)
     quality = safe_log(presence) + LOG_DIRECTION_QUALITY
-    return Offer(cloud.directions, quality, presence, cloud.directions_index, cloud.size)
+    return Offer(directions, quality, presence, torch.cat(index), cloud.size)
 
 
 def joined(offers: list[Offer]) -> Offer:

@@ -21,7 +21,7 @@ from symmetrize.arrays.segments import segment_sum
 from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.arrays.vectors import dot, safe_norm
 from symmetrize.frames.candidates import Offer
-from symmetrize.points.cloud import Cloud, Points
+from symmetrize.points.cloud import Points, Vectors
 from symmetrize.points.neighbors import neighbors
 
 # Size of local vectors below which the structure counts as a perfect crystal
@@ -40,8 +40,8 @@ SHORTEST_POWER = 8
 
 
 def with_local_vectors(
-    cloud: Cloud, structures: Points, cutoff: float, unit: float
-) -> tuple[Cloud, list[Offer]]:
+    cloud: Vectors, structures: Points, cutoff: float, unit: float
+) -> tuple[Vectors, list[Offer]]:
     """Whole structures of which some are periodic, and what these offer beside their cloud.
 
     Args:

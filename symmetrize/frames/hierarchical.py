@@ -52,7 +52,7 @@ from symmetrize.frames.refinement import refined
 from symmetrize.frames.settings import Preset, Selection
 from symmetrize.frames.tensors import tensor_azimuths
 from symmetrize.groups import Group, has_reflections
-from symmetrize.points.cloud import Cloud, Points, centered_cloud, root_mean_square
+from symmetrize.points.cloud import Points, Vectors, centered_cloud, root_mean_square
 
 # The unit of length of an environment, as a part of its cutoff
 UNIT = 0.25
@@ -98,10 +98,10 @@ class _Choice(NamedTuple):
     """
 
     offer: Offer
-    moments: tuple[Cloud, Float[Tensor, "size"]] | None
+    moments: tuple[Vectors, Float[Tensor, "size"]] | None
     line: Float[Tensor, "size"]
     selection: Selection
-    seen: Cloud
+    seen: Vectors
     group: Group
     degree: int
 
@@ -234,14 +234,14 @@ class HierarchicalFrames(Frames):
         """The order at exactly collinear clouds; elsewhere all derivatives exist."""
         return self._turns(degree) - degree - 1
 
-    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The ensemble of each cloud: an environment if it has a cutoff, else a whole structure."""
         if cloud.cutoff is not None:
             return self.of_centers(cloud, group, degree)
         finite = torch.zeros_like(cloud.resolution, dtype=torch.bool)
         return self._of_whole(cloud, [], finite, group, degree)
 
-    def of_centers(self, environments: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_centers(self, environments: Vectors, group: Group, degree: int) -> Ensemble:
         """The ensemble of each center, from its neighbors within the cutoff."""
         assert environments.cutoff is not None
         unit = self.length_scale or UNIT * environments.cutoff
@@ -276,7 +276,7 @@ class HierarchicalFrames(Frames):
 
     def _of_whole(
         self,
-        cloud: Cloud,
+        cloud: Vectors,
         more: list[Offer],
         periodic: Bool[Tensor, "size"],
         group: Group,
@@ -355,7 +355,7 @@ class HierarchicalFrames(Frames):
         if moments is not None:
             harmonics = harmonic_azimuths(moments[0], axes, scales["harmonics"])
             azimuths = joined_azimuths([azimuths, harmonics])
-        if seen.tensors:
+        if not all(field.is_vector for field in seen.fields):
             more, squared = tensor_azimuths(seen, axes)
             azimuths = joined_azimuths([azimuths, *more])
             amount = safe_sqrt(amount.square() + squared)
@@ -458,6 +458,6 @@ def _log(scale: float) -> float:
     return math.log(scale) if scale > 0 else -math.inf
 
 
-def _log_number(cloud: Cloud) -> Float[Tensor, "size"]:
+def _log_number(cloud: Vectors) -> Float[Tensor, "size"]:
     """Logarithm of the number of points of each cloud, 0 for an empty one."""
     return counts(cloud.index, cloud.size).clamp(min=1).to(cloud.vectors.dtype).log()

@@ -17,7 +17,7 @@ from torch import Tensor
 from symmetrize.arrays.segments import counts, join, segment_sum
 from symmetrize.arrays.switching import cutoff_switch, step
 from symmetrize.arrays.vectors import dot
-from symmetrize.points.cloud import Cloud
+from symmetrize.points.cloud import Vectors
 
 # Chirality at which a frame needs no mirror image. Smaller values leave fewer frames and steeper
 # weights, whose slope is at most 1 / WIDTH for each unit of chirality.
@@ -72,7 +72,7 @@ def mirrored(
 
 
 def chirality(
-    cloud: Cloud, rotations: Float[Tensor, "frames 3 3"], index: Int[Tensor, "frames"]
+    cloud: Vectors, rotations: Float[Tensor, "frames 3 3"], index: Int[Tensor, "frames"]
 ) -> Float[Tensor, "frames"]:
     """A smooth pseudoscalar of each frame's cloud, of order one for a chiral cloud.
 

@@ -17,14 +17,14 @@ from symmetrize.arrays.segments import counts, join, segment_sum
 from symmetrize.arrays.switching import ramp
 from symmetrize.arrays.vectors import dot, transverse_basis, unit_vectors
 from symmetrize.frames.candidates import Axes, Azimuths
-from symmetrize.points.cloud import Cloud
+from symmetrize.points.cloud import Vectors
 
 # A harmonic whose squared amount is below this is rounding, and has no phase: second derivatives of
 # the phase contain its inverse square, which overflows
 FAINTEST = 1e-60
 
 
-def moment_axes(cloud: Cloud, log_scale: Float[Tensor, "size"]) -> Axes:
+def moment_axes(cloud: Vectors, log_scale: Float[Tensor, "size"]) -> Axes:
     """Axes along first moments of the cloud, in a few radial shells.
 
     M_a = sum_j h_a(r_j^2) r_j / (sum_j h_a^2 r_j^2)^(1/2), of order 1 for a cloud without a
@@ -50,7 +50,7 @@ EQUAL_EIGENVALUES = 1e-3
 FAINT_GAPS = (2e-3, 2e-2)
 
 
-def principal_axes(cloud: Cloud, log_scale: Float[Tensor, "size"]) -> Axes:
+def principal_axes(cloud: Vectors, log_scale: Float[Tensor, "size"]) -> Axes:
     """Axes along both signs of the first and last principal axis of the cloud.
 
     Quality exp(log_scale) (product of the gaps to the other eigenvalues / trace^2)^2, so that an
@@ -111,7 +111,7 @@ def _adjugate(matrix: Float[Tensor, "rows 3 3"]) -> Float[Tensor, "rows 3 3"]:
 HARMONICS = 6
 
 
-def harmonic_azimuths(cloud: Cloud, axes: Axes, log_scale: Float[Tensor, "size"]) -> Azimuths:
+def harmonic_azimuths(cloud: Vectors, axes: Axes, log_scale: Float[Tensor, "size"]) -> Azimuths:
     """Azimuths from circular harmonics of the cloud about each axis.
 
     Z_m = sum_j c_j u_j^m / (sum_j c_j^2 |u_j|^(2m))^(1/2), with u = (y + iz) / (|t|^2 + 1/4)^(1/2)

@@ -44,7 +44,7 @@ from symmetrize.frames.base import Frames
 from symmetrize.frames.ensemble import Ensemble, assemble
 from symmetrize.frames.mirror import WIDTH, chirality, mirrored
 from symmetrize.groups import Group, has_reflections
-from symmetrize.points.cloud import Cloud, Points
+from symmetrize.points.cloud import Points, Vectors
 from symmetrize.points.environments import neighbor_environments
 
 # W(1/e) of Lambert's W: the maximum of x / (1 + e^x)
@@ -187,7 +187,7 @@ class PairFrames(Frames):
         """All derivatives with an auxiliary model; no claim without one."""
         return None if self.auxiliary is None else math.inf
 
-    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The ensemble of each cloud; ``degree`` plays no role."""
         own = torch.arange(cloud.size, device=cloud.index.device)
         return self.pooled(cloud, own, cloud.size, group)
@@ -198,7 +198,7 @@ class PairFrames(Frames):
         return self.pooled(environments, structures.batch, structures.size, group)
 
     def pooled(
-        self, cloud: Cloud, owner: Int[Tensor, "centers"], size: int, group: Group
+        self, cloud: Vectors, owner: Int[Tensor, "centers"], size: int, group: Group
     ) -> Ensemble:
         """One ensemble from the frames of many centers, normalized together.
 
@@ -225,7 +225,7 @@ class PairFrames(Frames):
         return assemble(rotations, weights, owner[center], size, auxiliary=aside)
 
     def weighted_frames(
-        self, cloud: Cloud
+        self, cloud: Vectors
     ) -> tuple[Float[Tensor, "frames 3 3"], Float[Tensor, "frames"], Int[Tensor, "frames"]]:
         """Frames that count, their weights before pruning and their centers."""
         lengths = cloud.lengths

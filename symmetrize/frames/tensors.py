@@ -18,7 +18,7 @@ from symmetrize.arrays.segments import join, segment_sum
 from symmetrize.arrays.vectors import transverse_basis
 from symmetrize.frames.candidates import LOG_DIRECTION_QUALITY, Axes, Azimuths
 from symmetrize.frames.refinement import turned_about_x
-from symmetrize.points.cloud import Cloud
+from symmetrize.points.cloud import Vectors
 
 
 def waves(degree: int, turns: int) -> Complex[Tensor, "turns degree"]:
@@ -28,7 +28,7 @@ def waves(degree: int, turns: int) -> Complex[Tensor, "turns degree"]:
     return torch.polar(torch.ones_like(phase), phase) / turns
 
 
-def tensor_azimuths(cloud: Cloud, axes: Axes) -> tuple[list[Azimuths], Float[Tensor, "axes"]]:
+def tensor_azimuths(cloud: Vectors, axes: Axes) -> tuple[list[Azimuths], Float[Tensor, "axes"]]:
     """Azimuths from all tensors of the clouds, and how much there is of them, squared.
 
     Quality |a_m|^2 / (|a_m|^2 + 1) m^-4, and low beside points, as that of fields.
@@ -38,7 +38,9 @@ def tensor_azimuths(cloud: Cloud, axes: Axes) -> tuple[list[Azimuths], Float[Ten
     found = []
     first, second = transverse_basis(axes.directions)
     frames = torch.stack([axes.directions, first, second], dim=-1)
-    for field in cloud.tensors:
+    for field in cloud.fields:
+        if field.is_vector:  # a candidate as it is, with points
+            continue
         representation = field.representation
         degree = representation.lmax
         axis, row = join(axes.index, field.index, cloud.size)

@@ -16,7 +16,7 @@ from symmetrize.arrays.vectors import transverse, unit_vectors
 from symmetrize.frames import Ensemble, Frames, Group, hierarchical
 from symmetrize.frames.ensemble import assemble
 from symmetrize.frames.mirror import chirality, mirrored
-from symmetrize.points.cloud import Cloud
+from symmetrize.points.cloud import Vectors
 
 
 class NearestFrames(Frames):
@@ -25,7 +25,7 @@ class NearestFrames(Frames):
     def __init__(self, cutoff: float | None = None) -> None:
         self.cutoff = cutoff
 
-    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The frame of each cloud, which must have two points in general position."""
         # by owner, and by distance within each owner; a point on the origin has no direction
         distance = torch.where(cloud.lengths > 1e-9, cloud.lengths, torch.inf)
