@@ -15,8 +15,8 @@ from e3nn import o3
 from symmetrize import frames as families
 from symmetrize.contract import Contract
 from symmetrize.frames import Frames
+from symmetrize.frames.hierarchical import Preset, Selection
 from symmetrize.frames.pairs import Pruning
-from symmetrize.frames.settings import Preset, Selection
 from symmetrize.outputs import Output, Outputs
 from symmetrize.representation import Representation, as_representation
 from symmetrize.symmetrizer import Symmetrizer

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symmetrize.arrays.segments import counts, join, segment_sum
-from symmetrize.arrays.switching import cutoff_switch, step
+from symmetrize.arrays.switching import step
 from symmetrize.arrays.vectors import dot
 from symmetrize.points.cloud import Vectors
 
@@ -25,8 +25,6 @@ WIDTH = 0.1
 # Length below which a point counts less, in units of the cutoff or of the rms radius: up to 0.5 it
 # hardly changes how many frames need an image, and a wide core is smooth at the origin.
 CORE = 0.3
-# Part of the cutoff over which a point fades out.
-FADE = 0.5
 # Weight of the second moment beside the first in clouds seen from their centroid, whose first
 # moment nearly vanishes (it does vanish for points on a sphere).
 SECOND_MOMENT = 2.0
@@ -103,12 +101,11 @@ def chirality(
         # a cloud within rounding of one point has no shape: its noise is not blown up
         squared_unit = mean_square + cloud.resolution.square()
         squared_unit = torch.where(squared_unit > 0, squared_unit, 1.0)
-        fade = torch.ones_like(cloud.vectors[:, 0])
         second_moment = SECOND_MOMENT
     else:
         squared_unit = torch.full_like(cloud.resolution, cloud.cutoff**2)
-        fade = cutoff_switch(cloud.lengths, cloud.cutoff, FADE * cloud.cutoff)
         second_moment = 0.0
+    fade = cloud.fade
     squared_core = CORE**2 * squared_unit[cloud.index]
     length = (dot(cloud.vectors, cloud.vectors) + squared_core).sqrt()
     directions = cloud.vectors / length[:, None]

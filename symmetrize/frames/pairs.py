@@ -53,6 +53,8 @@ LAMBERT_W = 0.2784645427610738
 LARGEST_EXPONENT = 200.0
 # Frames below this weight are left out: second derivatives divide by the cube of a sum of weights
 NEGLIGIBLE = 1e-100
+# A window may end this far above 1, as sums of decimal fractions do
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Pruning:
     full: float = 0.5
 
     def __post_init__(self) -> None:
-        if not (0 < self.threshold < 1 and 0 < self.width <= 1 - self.threshold + 1e-12):
+        if not (0 < self.threshold < 1 and 0 < self.width <= 1 - self.threshold + ROUNDING):
             raise ValueError(
                 f"the pruning window is {self.threshold} to {self.threshold + self.width} but must "
                 "lie in (0, 1]: above 1 it could remove every frame"

@@ -15,12 +15,15 @@ from torch import Tensor
 
 from symmetrize.arrays.safe import safe_sqrt
 from symmetrize.arrays.segments import counts, segment_sum
+from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.arrays.vectors import dot, safe_norm
 from symmetrize.representation import Representation
 
 # A cloud that rounding alone could have spread over this many units in the last place of its
 # coordinates is one point: rotating or shifting coordinates costs a few of them.
 NOISE_ULPS = 16.0
+# Part of the cutoff over which a neighbor fades, in all that frames are made from
+FADE = 0.5
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,14 @@ class Points:
     @property
     def periodic(self) -> bool:
         """Whether any structure has a period."""
-        return self.pbc is not None and bool(self.pbc.any())
+        return bool(self.is_periodic.any())
+
+    @property
+    def is_periodic(self) -> Bool[Tensor, "size"]:
+        """(size,) which structures have a period."""
+        if self.pbc is None:
+            return torch.zeros(self.size, dtype=torch.bool, device=self.positions.device)
+        return self.pbc.any(-1)
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,13 @@ class Vectors:
     def lengths(self) -> Float[Tensor, "points"]:
         """(P,) length of each vector."""
         return safe_norm(self.vectors)
+
+    @property
+    def fade(self) -> Float[Tensor, "points"]:
+        """(P,) 1 near the center, 0 at the cutoff with all derivatives; 1 for whole structures."""
+        if self.cutoff is None:
+            return torch.ones_like(self.vectors[:, 0])
+        return cutoff_switch(self.lengths, self.cutoff, FADE * self.cutoff)
 
     def scaled(self, unit: Float[Tensor, "size"]) -> "Vectors":
         """The same vectors with lengths in the given unit, one for each owner."""

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from symmetrize.arrays.segments import counts, offsets, segment_max
 from symmetrize.arrays.vectors import transverse, unit_vectors
-from symmetrize.frames import Ensemble, Frames, Group, hierarchical
+from symmetrize.frames import Ensemble, Frames, Group
 from symmetrize.frames.ensemble import assemble
+from symmetrize.frames.hierarchical import choosing, structures
 from symmetrize.frames.mirror import chirality, mirrored
 from symmetrize.points.cloud import Vectors
 
@@ -46,7 +47,7 @@ class NearestFrames(Frames):
 def without_turns_about_lines() -> Iterator[None]:
     """Any azimuth serves a collinear cloud: jumps as a molecule bends through straight."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hierarchical, "refined", lambda *given: given[:3])
+        patch.setattr(choosing, "refined", lambda *given: given[:3])
         yield
 
 
@@ -55,7 +56,7 @@ def without_isotropic_part() -> Iterator[None]:
     """The last neighbor sets the frame up to where it vanishes: jumps as it leaves."""
     with pytest.MonkeyPatch.context() as patch:
         # not none at all: where there is no frame there would be nothing left to average
-        patch.setattr(hierarchical, "ALONE", (0.0, 1e-150))
+        patch.setattr(choosing, "ALONE", (0.0, 1e-150))
         yield
 
 
@@ -70,7 +71,7 @@ def with_the_best_axis_only() -> Iterator[None]:
         return ((log_quality >= top[index]) & (log_quality > -torch.inf)).to(log_quality.dtype)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hierarchical, "select", best)
+        patch.setattr(choosing, "select", best)
         yield
 
 
@@ -82,5 +83,6 @@ def with_a_linear_ramp() -> Iterator[None]:
         return ((x - low) / (high - low)).clamp(0.0, 1.0)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hierarchical, "ramp", linear)
+        patch.setattr(choosing, "ramp", linear)
+        patch.setattr(structures, "ramp", linear)
         yield

@@ -2,7 +2,7 @@
 
 A frame is built from two choices, an x axis and an azimuth about it. Candidates come from the
 points themselves, from fields and normals, and for whole clouds from moments
-(``symmetrize.frames.moments``). Each carries the logarithm of a positive, smooth, invariant
+(``moments``). Each carries the logarithm of a positive, smooth, invariant
 quality; it falls to -inf before the candidate becomes ill defined. Lengths are in the unit of the
 cloud.
 """
@@ -16,11 +16,11 @@ from torch import Tensor
 from symmetrize.arrays.safe import safe_log, safe_sqrt
 from symmetrize.arrays.segments import equal_rows, join, segment_sum
 from symmetrize.arrays.vectors import dot, transverse, unit_vectors
-from symmetrize.frames.settings import Selection
+from symmetrize.frames.hierarchical.settings import Selection
 from symmetrize.points.cloud import Vectors
 
 # Distance from the origin, in the unit of the cloud, below which angles count less
-CORE = 0.1
+ANGLE_CORE = 0.1
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def joined_azimuths(azimuths: list[Azimuths]) -> Azimuths:
     return Azimuths(*(torch.cat(column) for column in columns))
 
 
-def merged(
+def united(
     directions: Float[Tensor, "rows 3"],
     weights: Float[Tensor, "rows"],
     index: Int[Tensor, "rows"],
@@ -154,14 +154,14 @@ def offered_azimuths(
 ) -> tuple[Azimuths, Float[Tensor, "axes"]]:
     """Azimuths along the transverse parts t of the offered vectors, and how much there is of them.
 
-    The quality of a vector is multiplied by (|t|^2 / (r^2 + CORE^2))^angle_power. The amount is
-    (sum (presence |t|^2 / (|t|^2 + line^2))^2)^(1/2), zero for clouds collinear with the axis.
+    The quality of a vector is multiplied by (|t|^2 / (r^2 + ANGLE_CORE^2))^angle_power. The amount
+    is (sum (presence |t|^2 / (|t|^2 + line^2))^2)^(1/2), zero for clouds collinear with the axis.
     """
     axis, row = join(axes.index, offer.index, offer.size)
     vectors = offer.vectors[row]
     directions, length = unit_vectors(transverse(vectors, axes.directions[axis]))
     squared = length.square()
-    sine = safe_log(squared) - (dot(vectors, vectors) + CORE**2).log()
+    sine = safe_log(squared) - (dot(vectors, vectors) + ANGLE_CORE**2).log()
     azimuths = Azimuths(directions, offer.log_quality[row] + angle_power * sine, axis)
     parts = offer.presence[row] * squared / (squared + line[axis].square())
     return azimuths, safe_sqrt(segment_sum(parts.square(), axis, len(axes.index)))
