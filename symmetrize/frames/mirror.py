@@ -57,6 +57,12 @@ def mirrored(
 
     Returns:
         rotations, weights and index of at most 2 F members, frames before images.
+
+    >>> one = torch.eye(3)[None]
+    >>> mirrored(one, torch.ones(1), torch.tensor([0]), chirality=torch.tensor([0.0]))[1]
+    tensor([0.5000, 0.5000])
+    >>> mirrored(one, torch.ones(1), torch.tensor([0]), chirality=torch.tensor([-1.0]))[1]
+    tensor([1.])
     """
     share = step(0.5 + chirality / (2 * width))
     # the image takes step(1/2 - x) = 1 - step(1/2 + x), computed so that it reaches 0 exactly
@@ -92,6 +98,14 @@ def chirality(
 
     Returns:
         (F,). Only the points of the owners that have frames are visited: frames x points.
+
+    >>> from symmetrize.frames import Vectors
+    >>> corner = Vectors.of(torch.eye(3), torch.tensor([0, 0, 0]), size=1, cutoff=2.0)
+    >>> frame = torch.eye(3, dtype=torch.float64)[None]
+    >>> image = frame * frame.new_tensor([1.0, 1.0, -1.0])
+    >>> hands = chirality(corner, torch.cat([frame, image]), torch.tensor([0, 0]))
+    >>> bool(hands[0] > 0), bool(hands.sum() == 0)
+    (True, True)
     """
     if cloud.cutoff is None:
         owners = counts(cloud.index, cloud.size).clamp(min=1).to(cloud.vectors.dtype)
