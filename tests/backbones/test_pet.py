@@ -28,9 +28,7 @@ from symmetrize import (
     neighbor_list,
     per_point,
 )
-from symmetrize.frames import Group
-from symmetrize.frames.ensemble import assemble
-from symmetrize.points.cloud import Vectors
+from symmetrize.frames import Group, Vectors, assemble
 from tests.common.strata import TURNS, Shape, shapes, turn
 from tests.symmetrize.test_exactness import EXACT, elements, law_error, spreads
 from tests.symmetrize.test_smoothness import scan

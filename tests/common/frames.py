@@ -14,10 +14,7 @@ from torch import Tensor
 from symmetrize.arrays.segments import join, segment_sum
 from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.arrays.vectors import safe_norm
-from symmetrize.frames.base import Frames
-from symmetrize.frames.ensemble import Ensemble
-from symmetrize.groups import Group, random_rotations
-from symmetrize.points.cloud import Vectors
+from symmetrize.frames import Ensemble, Frames, Group, Vectors, random_rotations
 
 CUTOFF = 3.0
 HIDDEN = 12

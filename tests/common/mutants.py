@@ -13,11 +13,8 @@ from torch import Tensor
 
 from symmetrize.arrays.segments import counts, offsets, segment_max
 from symmetrize.arrays.vectors import transverse, unit_vectors
-from symmetrize.frames import Ensemble, Frames, Group
-from symmetrize.frames.ensemble import assemble
+from symmetrize.frames import Ensemble, Frames, Group, Vectors, assemble, chirality, mirrored
 from symmetrize.frames.hierarchical import choosing, structures
-from symmetrize.frames.mirror import chirality, mirrored
-from symmetrize.points.cloud import Vectors
 
 
 class NearestFrames(Frames):
@@ -56,7 +53,7 @@ def without_isotropic_part() -> Iterator[None]:
     """The last neighbor sets the frame up to where it vanishes: jumps as it leaves."""
     with pytest.MonkeyPatch.context() as patch:
         # not none at all: where there is no frame there would be nothing left to average
-        patch.setattr(choosing, "ALONE", (0.0, 1e-150))
+        patch.setattr(choosing, "POINT_TO_CLOUD", (0.0, 1e-150))
         yield
 
 

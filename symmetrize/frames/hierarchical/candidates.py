@@ -150,12 +150,12 @@ def offered_axes(offer: Offer) -> Axes:
 
 
 def offered_azimuths(
-    offer: Offer, axes: Axes, angle_power: float, line: Float[Tensor, "axes"]
+    offer: Offer, axes: Axes, angle_power: float, line_width: Float[Tensor, "axes"]
 ) -> tuple[Azimuths, Float[Tensor, "axes"]]:
     """Azimuths along the transverse parts t of the offered vectors, and how much there is of them.
 
     The quality of a vector is multiplied by (|t|^2 / (r^2 + ANGLE_CORE^2))^angle_power. The amount
-    is (sum (presence |t|^2 / (|t|^2 + line^2))^2)^(1/2), zero for clouds collinear with the axis.
+    is (sum (presence |t|^2 / (|t|^2 + line_width^2))^2)^(1/2), zero for clouds collinear with the axis.
     """
     axis, row = join(axes.index, offer.index, offer.size)
     vectors = offer.vectors[row]
@@ -163,5 +163,5 @@ def offered_azimuths(
     squared = length.square()
     sine = safe_log(squared) - (dot(vectors, vectors) + ANGLE_CORE**2).log()
     azimuths = Azimuths(directions, offer.log_quality[row] + angle_power * sine, axis)
-    parts = offer.presence[row] * squared / (squared + line[axis].square())
+    parts = offer.presence[row] * squared / (squared + line_width[axis].square())
     return azimuths, safe_sqrt(segment_sum(parts.square(), axis, len(axes.index)))

@@ -37,11 +37,11 @@ from symmetrize.points.cloud import Vectors
 # Distance from the axis, in units of that at which a point counts half, below which derivatives of
 # an azimuth are left out. They add less than rounding there, of the order of this distance to the
 # power EXTRA_TURNS - 1, but as a sum of turns that cancel, each of the order of its inverse.
-STEADY = 5e-6
-# Amount of points between which an owner passes from a single point to a cloud, and of off-axis
-# points between which frames are refined
-ALONE = (0.02, 0.3)
-REFINE = (0.02, 0.3)
+COLLINEAR = 5e-6
+# Amount of points between which an owner passes from a single point to a cloud, and of points off
+# the axis between which it passes from a line, whose frames are refined
+POINT_TO_CLOUD = (0.02, 0.3)
+LINE_TO_CLOUD = (0.02, 0.3)
 
 
 class TooManyFramesError(ValueError):
@@ -57,7 +57,7 @@ class Choice:
         moments: what else there is to choose from: moments of the clouds, or nothing.
         log_trust: (owners,) logarithm of how far the shape of a cloud is to be trusted: a
             collapsed one has none.
-        line: (owners,) distance from the axis at which a vector counts half for the azimuth.
+        line_width: (owners,) distance from the axis at which a vector counts half for the azimuth.
         selection: how to choose.
         cloud: the clouds, whose fields mark azimuths and whose chirality weighs mirror images.
     """
@@ -65,7 +65,7 @@ class Choice:
     offer: Offer
     moments: tuple[Moments, ...]
     log_trust: Float[Tensor, "owners"]
-    line: Float[Tensor, "owners"]
+    line_width: Float[Tensor, "owners"]
     selection: Selection
     cloud: Vectors
 
@@ -111,11 +111,11 @@ def _chosen(choice: Choice, group: Group, turns: int, max_frames: int, merge: bo
     axes, axis_weights = _selected_axes(_axes(choice), framed, choice.selection, merge)
     check_number(axes.index, size, max_frames)
     azimuths, amount = _azimuths(choice, axes)
-    collinear = amount < STEADY**2
+    collinear = amount < COLLINEAR**2
     frames, weights, row = _selected_frames(azimuths, axes, collinear, choice.selection, merge)
     weights = axis_weights[row] * weights
     check_number(axes.index[row], size, max_frames)
-    frames, weights, row = refined(frames, weights, row, ramp(amount, *REFINE), turns)
+    frames, weights, row = refined(frames, weights, row, ramp(amount, *LINE_TO_CLOUD), turns)
     owner = axes.index[row]
     weights = weights * framed[owner]
     if has_reflections(group):
@@ -128,7 +128,7 @@ def _chosen(choice: Choice, group: Group, turns: int, max_frames: int, merge: bo
 def _framed(offer: Offer) -> Float[Tensor, "owners"]:
     """How far each owner is a cloud and not a single point, from 0 to 1."""
     amount = safe_sqrt(segment_sum(offer.presence.square(), offer.index, offer.size))
-    return ramp(amount, *ALONE)
+    return ramp(amount, *POINT_TO_CLOUD)
 
 
 def _axes(choice: Choice) -> Axes:
@@ -142,7 +142,7 @@ def _axes(choice: Choice) -> Axes:
 def _azimuths(choice: Choice, axes: Axes) -> tuple[Azimuths, Float[Tensor, "axes"]]:
     """All candidates for the y axis, given the x axes, and how much there is off each axis."""
     azimuths, amount = offered_azimuths(
-        choice.offer, axes, choice.selection.angle_power, choice.line[axes.index]
+        choice.offer, axes, choice.selection.angle_power, choice.line_width[axes.index]
     )
     found = [azimuths, *(moments.azimuths(axes) for moments in choice.moments)]
     tensors = [field for field in choice.cloud.fields if not field.is_vector]

@@ -9,7 +9,7 @@ from symmetrize.arrays.safe import safe_log
 from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.frames.hierarchical.candidates import direction_offer, joined, point_offer
 from symmetrize.frames.hierarchical.choosing import Choice
-from symmetrize.frames.hierarchical.settings import LINE, Selection, unit_of
+from symmetrize.frames.hierarchical.settings import LINE_WIDTH, Selection, unit_of
 from symmetrize.points.cloud import FADE, Vectors
 
 
@@ -28,7 +28,7 @@ def choice_of_environments(
         offer=joined([points, direction_offer(cloud)]),
         moments=(),
         log_trust=torch.zeros_like(units),
-        line=torch.full_like(units, LINE),
+        line_width=torch.full_like(units, LINE_WIDTH),
         selection=selection,
         cloud=environments,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 # The unit of length of an environment, as a part of its cutoff
 UNIT = 0.25
 # Distance from the axis, in the unit of the cloud, at which a point counts half for the azimuth
-LINE = 0.5
+LINE_WIDTH = 0.5
 
 
 def unit_of(length_scale: float | None, cutoff: float) -> float:

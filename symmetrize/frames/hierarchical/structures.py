@@ -16,7 +16,7 @@ from symmetrize.frames.hierarchical.candidates import Offer, direction_offer, jo
 from symmetrize.frames.hierarchical.choosing import Choice
 from symmetrize.frames.hierarchical.crystals import FAINT, with_local_vectors
 from symmetrize.frames.hierarchical.moments import Moments
-from symmetrize.frames.hierarchical.settings import LINE, Selection, unit_of
+from symmetrize.frames.hierarchical.settings import LINE_WIDTH, Selection, unit_of
 from symmetrize.points.cloud import Points, Vectors, centered_cloud, root_mean_square
 
 # Whole clouds of a smaller rms radius count as one point. With a length scale it is this part of
@@ -33,12 +33,12 @@ class Measures:
     Attributes:
         unit: (size,) length in which each cloud is seen.
         trust: (size,) how far its shape is to be trusted, 0 to 1.
-        line: (size,) as in ``Choice``.
+        line_width: (size,) as in ``Choice``.
     """
 
     unit: Float[Tensor, "size"]
     trust: Float[Tensor, "size"]
-    line: Float[Tensor, "size"]
+    line_width: Float[Tensor, "size"]
 
 
 def choice_of_structures(cloud: Vectors, selection: Selection, scale: float | None) -> Choice:
@@ -74,10 +74,10 @@ def finite(radius: Float[Tensor, "size"], cloud: Vectors, scale: float | None) -
     """Measures of points about their centroid: collapsed clouds are points, and not trusted."""
     low = COLLAPSED_WITHOUT_SCALE if scale is None else COLLAPSED * scale
     unit = torch.where(radius > 0, radius, 1.0)
-    line = torch.full_like(unit, LINE)
+    line = torch.full_like(unit, LINE_WIDTH)
     if scale is not None:
         # two fragments far apart are nearly collinear to the eye, not to the network
-        line = LINE * (scale / unit).clamp(max=1.0)
+        line = LINE_WIDTH * (scale / unit).clamp(max=1.0)
     return Measures(unit, ramp(radius / (cloud.resolution + low), *SOLID), line)
 
 
@@ -85,7 +85,7 @@ def periodic(radius: Float[Tensor, "size"]) -> Measures:
     """Measures of local vectors: faint ones are not trusted, as their directions are noise."""
     squared = radius.square()
     faded = squared + FAINT**2
-    return Measures(faded.sqrt(), squared / faded, torch.full_like(radius, LINE))
+    return Measures(faded.sqrt(), squared / faded, torch.full_like(radius, LINE_WIDTH))
 
 
 def either(which: Bool[Tensor, "size"], one: Measures, other: Measures) -> Measures:
@@ -93,7 +93,7 @@ def either(which: Bool[Tensor, "size"], one: Measures, other: Measures) -> Measu
     return Measures(
         torch.where(which, one.unit, other.unit),
         torch.where(which, one.trust, other.trust),
-        torch.where(which, one.line, other.line),
+        torch.where(which, one.line_width, other.line_width),
     )
 
 
@@ -105,7 +105,7 @@ def _choice(cloud: Vectors, bonds: list[Offer], selection: Selection, measures: 
         offer=joined([points, direction_offer(cloud), *bonds]),
         moments=(Moments(scaled, log_trust, selection),),
         log_trust=log_trust,
-        line=measures.line,
+        line_width=measures.line_width,
         selection=selection,
         cloud=cloud,
     )
