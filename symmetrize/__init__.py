@@ -4,7 +4,7 @@ from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.arrays.vectors import safe_norm
 from symmetrize.atoms import from_ase, to_ase
 from symmetrize.contract import Contract
-from symmetrize.data.layout import owners
+from symmetrize.data.owners import owners
 from symmetrize.data.periods import Periods, periods
 from symmetrize.derivatives import Derivatives, forces_and_stress
 from symmetrize.frames import (

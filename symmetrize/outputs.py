@@ -18,12 +18,11 @@ from typing import Any, Literal, TypeAlias, get_args
 from e3nn import o3
 from torch import Tensor
 
-from symmetrize.network.returned import described, items, parts, rebuilt
+from symmetrize.data.rows import RowsOf
 from symmetrize.representation import Representation, as_representation
+from symmetrize.returned import described, items, parts, rebuilt
 
 Averaging = Literal["mean", "log"]
-# What a row of an output stands for
-RowsOf: TypeAlias = Literal["structure", "point", "edge"]
 Spec: TypeAlias = str | o3.Irreps | o3.Irrep | Representation
 
 
@@ -114,6 +113,8 @@ def log_probabilities(spec: Spec, per_point: bool = False) -> Output:
 
 # An item of what is returned; None, or "_", leaves it out
 Item: TypeAlias = Spec | Output | Mapping[str, Any] | tuple[Any, ...] | list[Any] | None
+# How many rows of each kind there are
+Numbers: TypeAlias = Mapping[RowsOf, int]
 Outputs: TypeAlias = Spec | Output | Mapping[str, Item] | tuple[Item, ...] | list[Any]
 
 # The name under which the only output of a network that returns a plain tensor goes
@@ -200,13 +201,13 @@ class Declaration(Mapping[str, Output]):
         """Of all that is declared, to be kept or left out."""
         return self.left_out | set(self.by_name)
 
-    def named(self, returned: Any, rows: tuple[int, int] | None = None) -> dict[str, Tensor]:
+    def named(self, returned: Any, rows: Numbers | None = None) -> dict[str, Tensor]:
         """What the network returned, by name; a tensor is what is declared, if that is one output.
 
         Args:
             returned: by the network.
-            rows: how many structures and points it was called with, to tell one from the other in
-                what an error proposes.
+            rows: how many structures, points and edges it was called with, to tell one from the
+                others in what an error proposes.
 
         Raises:
             TypeError: if it has another form than the declaration, or an output is no tensor.
@@ -246,7 +247,7 @@ class Declaration(Mapping[str, Output]):
             return rebuilt(self.form, values, self.paths)
         return rebuilt(like, values, self.paths)
 
-    def _way_out(self, returned: Any, rows: tuple[int, int] | None) -> str:
+    def _way_out(self, returned: Any, rows: Numbers | None) -> str:
         """What to do where this declaration does not fit: above all, the one that does."""
         tensors = [name for name, each in items(returned).items() if isinstance(each, Tensor)]
         if not tensors:
@@ -277,6 +278,15 @@ class Declaration(Mapping[str, Output]):
         )
 
 
+def said_of(name: str) -> str:
+    """An output in a sentence.
+
+    >>> said_of("energy"), said_of(ONLY)
+    ("the output 'energy'", 'the output')
+    """
+    return "the output" if name == ONLY else f"the output {name!r}"
+
+
 def _output(spec: Any) -> Output:
     if isinstance(spec, Output):
         return spec
@@ -297,9 +307,7 @@ def _listed(names: Any, plain: bool = False) -> str:
     return listed if plain else f"{listed} {'are' if len(names) > 1 else 'is'}"
 
 
-def _proposed(
-    value: Any, known: Mapping[str, Output], rows: tuple[int, int] | None, at: str = ""
-) -> str:
+def _proposed(value: Any, known: Mapping[str, Output], rows: Numbers | None, at: str = "") -> str:
     """A declaration, as code, that has the form of a value; how things turn is a guess by shape."""
     held = parts(value)
     if at in known:
@@ -321,5 +329,8 @@ def _proposed(
         spec = repr("ijklmn"[: len(shape)])
     else:
         spec = f"'{shape[-1]}x0e'"
-    is_of_points = rows is not None and value.ndim > 0 and rows[0] != len(value) == rows[1]
-    return f"per_point({spec})" if is_of_points else spec
+    number = len(value) if value.ndim > 0 else -1
+    fitting = [kind for kind, there in (rows or {}).items() if there == number]
+    if not fitting or "structure" in fitting:
+        return spec
+    return f"per_{fitting[0]}({spec})"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from symmetrize.data.boundary import species_of
-from symmetrize.data.layout import Layout
 from symmetrize.data.periods import periods
+from symmetrize.data.rows import Layout
 from symmetrize.data.values import check_finite
 from symmetrize.points.cloud import Field, Points
 from symmetrize.representation import Representation, as_representation
@@ -72,10 +72,7 @@ def check_inputs(data: Data, layout: Layout, inputs: Mapping[str, Representation
 
 
 def read_points(
-    data: Data,
-    layout: Layout,
-    inputs: Mapping[str, Representation],
-    further: Sequence[str] = (),
+    data: Data, layout: Layout, further: Sequence[str] = (), fields: Fields | None = None
 ) -> Points:
     """The structures of a batch, as frames see them.
 
@@ -97,8 +94,7 @@ def read_points(
                 f" but has shape {tuple(scores.shape)} and minimum {scores.min().item()}"
             )
         log_scores = scores.double().log()
-    others = {n: spec for n, spec in inputs.items() if n not in further}
-    directions = directions_of(data, layout, others)
+    fields = no_fields(data, layout) if fields is None else fields
     positions, batch, species = data.pos, layout.batch, species_of(data)
     for kind, name in enumerate(further, start=1):
         positions = torch.cat([positions, data[name].to(positions.dtype)])
@@ -114,9 +110,32 @@ def read_points(
         species=species,
         cell=None if found is None else found.cell,
         pbc=None if found is None else found.pbc,
-        directions=directions[0],
-        directions_index=directions[1],
-        tensors=tensors_of(data, layout, others),
+        directions=fields.directions,
+        directions_index=fields.directions_index,
+        tensors=fields.tensors,
+    )
+
+
+class Fields(NamedTuple):
+    directions: Tensor
+    directions_index: Tensor
+    tensors: tuple[Field, ...]
+
+
+def no_fields(data: Data, layout: Layout) -> Fields:
+    return Fields(data.pos.new_zeros(0, 3).double(), layout.batch[:0], ())
+
+
+def fields_of(
+    data: Data,
+    layout: Layout,
+    inputs: Mapping[str, Representation],
+    further: Sequence[str] = (),
+    envelope: Float[Tensor, "points"] | None = None,
+) -> Fields:
+    others = {n: spec for n, spec in inputs.items() if n not in further}
+    return Fields(
+        *directions_of(data, layout, others, envelope), tensors_of(data, layout, others, envelope)
     )
 
 
