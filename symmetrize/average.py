@@ -13,9 +13,10 @@ from symmetrize.arrays.safe import safe_sqrt
 from symmetrize.arrays.segments import segment_log_mean, segment_sum
 from symmetrize.data.copies import Copies
 from symmetrize.data.rows import RowsOf
+from symmetrize.declaration import ONLY, Declaration, said_of
 from symmetrize.frames import Ensemble
 from symmetrize.groups import Group
-from symmetrize.outputs import ONLY, Declaration, Output, said_of
+from symmetrize.outputs import Output
 from symmetrize.scopes import Scene
 
 

@@ -29,13 +29,14 @@ from symmetrize.average import Averages
 from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
 from symmetrize.data.boundary import accepted
 from symmetrize.data.copies import turned_copies
+from symmetrize.declaration import Declaration, Outputs
 from symmetrize.frames import Ensemble, Frames, HierarchicalFrames
 from symmetrize.frames.ensemble import draw, merged
 from symmetrize.frames.random import random_ensemble
 from symmetrize.groups import GROUPS, Group
 from symmetrize.network.caller import Caller
 from symmetrize.network.calling import without_autocast
-from symmetrize.outputs import Declaration, Outputs, Spec
+from symmetrize.outputs import Spec
 from symmetrize.representation import as_representation
 from symmetrize.returned import described
 from symmetrize.scopes import SCOPES, Name, Reduce, Scene, View

@@ -12,10 +12,10 @@ from typing import Any
 from torch import Tensor
 
 from symmetrize.data.copies import Copies, Source
+from symmetrize.declaration import Declaration, said_of
 from symmetrize.network.calling import called
 from symmetrize.network.graph import Sources, check_leads_to_positions, is_transformed, is_wanted
 from symmetrize.network.undeclared import is_compiled, look_like_vectors, reading, warn_of
-from symmetrize.outputs import Declaration, said_of
 
 # The call of the user, counted from a warning: two are here, two in the wrapper, three in torch
 CALLS = 8

@@ -27,7 +27,7 @@ from symmetrize import (
     forces_and_stress,
     per_point,
 )
-from symmetrize.outputs import Declaration
+from symmetrize.declaration import Declaration
 from symmetrize.returned import described
 from tests.common.strata import CASES, collate
 
