@@ -22,10 +22,11 @@ from torch import Tensor
 
 from symmetrize.contract import contract_of
 from symmetrize.data.boundary import accepted
-from symmetrize.data.layout import layout, owners
+from symmetrize.data.layout import layout
+from symmetrize.data.owners import owners
 from symmetrize.data.periods import periods
 from symmetrize.network.calling import without_autocast
-from symmetrize.network.returned import described, items
+from symmetrize.returned import described, items
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

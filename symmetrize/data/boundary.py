@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symmetrize.data.attributes import below
-from symmetrize.data.layout import owners, slices_of
+from symmetrize.data.owners import owners, slices_of
 from symmetrize.data.periods import periods
 from symmetrize.data.values import as_numbers, check_finite, is_single_or_double
 from symmetrize.representation import Representation

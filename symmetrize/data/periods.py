@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from symmetrize.data.layout import owners, slices_of
+from symmetrize.data.owners import owners, slices_of
 from symmetrize.data.values import as_numbers, check_finite
 
 if TYPE_CHECKING:

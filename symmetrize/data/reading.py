@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symmetrize.data.boundary import species_of
-from symmetrize.data.layout import Layout
 from symmetrize.data.periods import periods
+from symmetrize.data.rows import Layout
 from symmetrize.data.values import check_finite
 from symmetrize.points.cloud import Field, Points
 from symmetrize.representation import Representation, as_representation
@@ -72,10 +72,7 @@ def check_inputs(data: Data, layout: Layout, inputs: Mapping[str, Representation
 
 
 def read_points(
-    data: Data,
-    layout: Layout,
-    inputs: Mapping[str, Representation],
-    further: Sequence[str] = (),
+    data: Data, layout: Layout, further: Sequence[str] = (), fields: Collection[Field] = ()
 ) -> Points:
     """The structures of a batch, as frames see them.
 
@@ -97,7 +94,6 @@ def read_points(
                 f" but has shape {tuple(scores.shape)} and minimum {scores.min().item()}"
             )
         log_scores = scores.double().log()
-    others = {n: spec for n, spec in inputs.items() if n not in further}
     positions, batch, species = data.pos, layout.batch, species_of(data)
     for kind, name in enumerate(further, start=1):
         positions = torch.cat([positions, data[name].to(positions.dtype)])
@@ -113,7 +109,7 @@ def read_points(
         species=species,
         cell=None if found is None else found.cell,
         pbc=None if found is None else found.pbc,
-        fields=fields_of(data, layout, others),
+        fields=fields,
     )
 
 
@@ -121,15 +117,18 @@ def fields_of(
     data: Data,
     layout: Layout,
     inputs: Mapping[str, Representation],
+    further: Sequence[str] = (),
     envelope: Float[Tensor, "points"] | None = None,
 ) -> tuple[Field, ...]:
     """What turns among the inputs, beside positions and cells: irreps one by one, tensors whole.
 
-    A field or a set of normals gives a direction to what has none by itself. Inputs of edges are
-    left out: they follow from the positions. Those of points are weighted by ``envelope``.
+    A field or a set of normals gives a direction to what has none by itself. Further positions and
+    inputs of edges are left out: these follow from the positions. Those of points are weighted by
+    ``envelope``.
     """
+    others = {name: spec for name, spec in inputs.items() if name not in further}
     fields = []
-    for representation, values, owner in _others(data, layout, inputs, envelope):
+    for representation, values, owner in _others(data, layout, others, envelope):
         if len(representation.value_shape) > 1:
             fields.append(Field(representation, values, owner))
             continue

@@ -93,7 +93,8 @@ def test_the_configuration_can_be_read(tmp_path):
     assert described["network"] == "PET"
     assert described["arguments"]["species"] == [1, 8]
     assert described["arguments"]["rounds"] == 2  # a default
-    assert described["arguments"]["outputs"]["forces"] == {"turns": "1o", "rows": "point"}
+    forces = described["arguments"]["outputs"]["forces"]
+    assert forces == {"representation": "1o", "rows": "point"}
     assert {path.name for path in tmp_path.iterdir()} == {"network.json", "weights.safetensors"}
 
 
@@ -430,7 +431,7 @@ REFUSED = {
     "arguments in a list": (lambda d: d.update(arguments=[1]), "must hold arguments by name"),
     "an unknown claim": (
         lambda d: d["arguments"]["outputs"]["energy"].update(unit="eV"),
-        "an output must have the fields",
+        "output 'energy' must have the fields",
     ),
 }
 

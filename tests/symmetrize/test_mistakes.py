@@ -27,8 +27,7 @@ from backbones.adapters import Call, Dense, connect
 from backbones.checkpoint import load, save
 from equivariance_tests.calls import as_network
 from symmetrize import Contract, Frames, HierarchicalFrames, Symmetrizer, per_point
-from symmetrize.outputs import Declaration
-from symmetrize.plain import outputs_from_plain, outputs_to_plain
+from symmetrize.declaration import Declaration
 
 
 @pytest.fixture(autouse=True)
@@ -490,7 +489,7 @@ def test_declarations_survive_json():
         {"turns": None, "a": "0e"},
     ):
         declared = Declaration.of(outputs)
-        assert Declaration.of(outputs_from_plain(outputs_to_plain(outputs))) == declared
+        assert Declaration.of_plain(declared.plain()) == declared
 
 
 SIZES: dict[str, tuple[Callable[[], Any], str]] = {

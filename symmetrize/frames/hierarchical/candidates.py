@@ -155,7 +155,8 @@ def offered_azimuths(
     """Azimuths along the transverse parts t of the offered vectors, and how much there is of them.
 
     The quality of a vector is multiplied by (|t|^2 / (r^2 + ANGLE_CORE^2))^angle_power. The amount
-    is (sum (presence |t|^2 / (|t|^2 + line_width^2))^2)^(1/2), zero for clouds collinear with the axis.
+    is (sum (presence |t|^2 / (|t|^2 + line_width^2))^2)^(1/2), zero for clouds collinear with the
+    axis.
     """
     axis, row = join(axes.index, offer.index, offer.size)
     vectors = offer.vectors[row]
