@@ -24,15 +24,16 @@ def classifier_contract(
     """The contract of a network with outputs of structures only, each from the whole cloud.
 
     Raises:
-        ValueError: if an output of points is declared.
+        ValueError: if an output of points or edges is declared.
     """
     check_features(features)
     contract = Contract(outputs, inputs=features, group=None, smoothness=smoothness)
     for name, output in contract.outputs.items():
-        if output.per_point:
+        if output.rows != "structure":
             raise ValueError(
-                f"`outputs` declares {name!r} for each point but the classic forms classify whole "
-                "objects: declare it of structures, or use the smooth form of the network"
+                f"`outputs` declares {name!r} for each {output.rows} but the classic forms "
+                "classify whole objects: declare it of structures, or use the smooth form of the "
+                "network"
             )
     return contract
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-from backbones import PointNet
+from backbones import PET, ClassicPointNet, PointNet
 from backbones.heads import Heads
 from backbones.structures import centered, max_over, soft_mean_over, sum_over
-from symmetrize import Contract, per_point
+from symmetrize import Contract, per_edge, per_point
 
 OUTPUTS = {"energy": "0e", "polarizability": "ij=ji"}
 
@@ -68,6 +68,20 @@ def test_heads_return_what_is_declared(hidden):
     found = heads(torch.rand(2, 4), torch.rand(7, 5))
     shapes = {name: tuple(value.shape) for name, value in found.items()}
     assert shapes == {"energy": (2, 1), "stress": (2, 3, 3), "forces": (7, 3)}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda outputs: PointNet(outputs),
+        lambda outputs: PET(outputs, [1]),
+        lambda outputs: ClassicPointNet(outputs),
+    ],
+    ids=["PointNet", "PET", "ClassicPointNet"],
+)
+def test_rows_of_edges_are_refused_where_edges_have_no_features(make):
+    with pytest.raises(ValueError, match="declares 'blocks' for each edge but"):
+        make({"energy": "0e", "blocks": per_edge("ij")})
 
 
 def test_heads_of_points_sum_over_those_that_count():
