@@ -35,8 +35,8 @@ from benchmarks._record import write_result
 from symmetrize import FrameAveraging, Frames, HierarchicalFrames, PairFrames, Symmetrizer
 from symmetrize.arrays.segments import counts
 from symmetrize.frames import Group
-from symmetrize.frames.presets import PRESETS
-from symmetrize.frames.settings import Preset, Selection
+from symmetrize.frames.hierarchical import Preset, Selection
+from symmetrize.frames.hierarchical.presets import PRESETS
 
 FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "frames.png"
 CUTOFF = 4.0

@@ -12,8 +12,8 @@ from typing import Any
 from symmetrize import frames as families
 from symmetrize.declaration import Declaration
 from symmetrize.frames import Frames
+from symmetrize.frames.hierarchical import Preset, Selection
 from symmetrize.frames.pairs import Pruning
-from symmetrize.frames.settings import Preset, Selection
 from symmetrize.plain import Plain, called, fields, plain
 from symmetrize.symmetrizer import Symmetrizer
 

@@ -17,7 +17,7 @@ from symmetrize.data.reading import check_inputs, fields_of, read_points
 from symmetrize.data.rows import Layout, RowsOf
 from symmetrize.frames import Ensemble, Frames
 from symmetrize.groups import Group
-from symmetrize.points.cloud import Cloud as Vectors
+from symmetrize.points.cloud import Vectors
 from symmetrize.points.environments import environments
 from symmetrize.scopes.scene import Answers, Reduce, Scene
 from symmetrize.scopes.scope import Scope, View
@@ -110,7 +110,7 @@ class Centers(Scope):
             prepared = view.prepare(source.data)
             source = replace(source, data=prepared, layout=extended(source.layout, prepared))
         fields = fields_of(source.data, source.layout, view.inputs, envelope=found.envelope)
-        neighbors = replace(found.cloud, **fields._asdict())
+        neighbors = replace(found.cloud, fields=fields)
         return _Environments(source, answers, neighbors, rows, view.reduce, lost)
 
     def check(self, view: View, declared: Contract | None) -> None:

@@ -29,8 +29,8 @@ from symmetrize import (
 )
 from symmetrize import frames as symmetrize_frames
 from symmetrize.frames import __all__ as public
+from symmetrize.frames.hierarchical import Preset, Selection
 from symmetrize.frames.pairs import Pruning
-from symmetrize.frames.settings import Preset, Selection
 
 OUTPUTS = {"energy": "0e", "forces": per_point("1o"), "alpha": "ij=ji"}
 CLASSES = "3x0e"

@@ -28,9 +28,7 @@ from symmetrize import (
     neighbor_list,
     per_point,
 )
-from symmetrize.frames import Group
-from symmetrize.frames.ensemble import assemble
-from symmetrize.points.cloud import Cloud
+from symmetrize.frames import Group, Vectors, assemble
 from tests.common.strata import TURNS, Shape, shapes, turn
 from tests.symmetrize.test_exactness import EXACT, elements, law_error, spreads
 from tests.symmetrize.test_smoothness import scan
@@ -505,7 +503,7 @@ class Still(Frames):
     def __init__(self, cutoff: float) -> None:
         self.cutoff = cutoff
 
-    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The identity for each cloud."""
         frames = torch.eye(3, dtype=torch.float64).repeat(cloud.size, 1, 1)
         return assemble(frames, frames[:, 0, 0], torch.arange(cloud.size), cloud.size)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from symmetrize import FrameAveraging, Frames, HierarchicalFrames, Symmetrizer
-from symmetrize.frames import moments
+from symmetrize.frames.hierarchical import moments
 from tests.common import mutants
 from tests.common.strata import (
     CASES,
