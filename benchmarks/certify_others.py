@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from backbones.adapters import Call, Dense, connect
+from backbones.adapters import Call, Dense, connect, offer_to_pyg
 from benchmarks._record import read_result, write_result
 from equivariance_tests import certify
 from symmetrize import Contract, HierarchicalFrames, Outputs, Symmetrizer, per_point
@@ -195,6 +195,7 @@ ENTRIES: dict[str, Entry] = {
 
 def made(entry: Entry) -> nn.Module:
     """The network, with constants in double precision too: e3nn's have the dtype of its making."""
+    offer_to_pyg()  # those of torch-geometric do not run without
     torch.manual_seed(SEED)
     torch.set_default_dtype(torch.float64)
     try:
