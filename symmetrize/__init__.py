@@ -17,7 +17,7 @@ from symmetrize.frames import (
     RandomFrames,
 )
 from symmetrize.outputs import Output, Outputs, log_probabilities, per_edge, per_point
-from symmetrize.points.neighbors import neighbor_list
+from symmetrize.points.neighbors import Neighbors, neighbor_list
 from symmetrize.symmetrizer import Symmetrizer
 from symmetrize.weights import load_weights
 
@@ -28,6 +28,7 @@ __all__ = [
     "FrameAveraging",
     "Frames",
     "HierarchicalFrames",
+    "Neighbors",
     "Output",
     "Outputs",
     "PairFrames",
