@@ -10,11 +10,11 @@ on 2 cores). Writes results/frames.json and docs/figures/frames.png, and prints 
 docs/frames.md.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from statistics import mean
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,9 +31,9 @@ from benchmarks._data import (
     water_dimers,
 )
 from benchmarks._paths import Paths, RandomNetworks, scan, served, straight_paths
-from benchmarks._record import write_result
+from benchmarks._record import read_result, write_result
+from benchmarks._text import markdown, progress, short
 from symmetrize import FrameAveraging, Frames, HierarchicalFrames, PairFrames, Symmetrizer
-from symmetrize.arrays.segments import counts
 from symmetrize.frames import Group
 from symmetrize.frames.presets import PRESETS
 from symmetrize.frames.settings import Preset, Selection
@@ -67,8 +67,6 @@ SHAPES = {
 }
 DECAYS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 
-Item = TypeVar("Item")
-
 
 def without_frames(*_: Any) -> Any:
     """Stands in for an auxiliary model, which is never called here."""
@@ -92,7 +90,8 @@ def numbers_of_frames(frames: Frames, group: Group, scope: str, data: list[Data]
     found = []
     for first in range(0, len(data), 50):
         ensemble = model.ensemble(Batch.from_data_list(data[first : first + 50]))
-        found.append(counts(ensemble.index[~ensemble.auxiliary], ensemble.size))
+        owners = ensemble.index[~ensemble.auxiliary]
+        found.append(torch.bincount(owners, minlength=ensemble.size))
     return torch.cat(found).double()
 
 
@@ -237,29 +236,6 @@ def trade_off() -> dict[str, list[dict[str, float]]]:
     return curves
 
 
-def progress(items: Iterable[Item], what: str) -> Iterable[Item]:
-    """The items, with a progress bar if rich is installed."""
-    items = list(items)
-    try:
-        from rich.progress import track
-    except ImportError:
-        return items
-    return track(items, f"{what:25}")
-
-
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def short(value: float) -> str:
-    """Two or three digits, or a power of ten."""
-    if value >= 1e5:
-        return f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
-    return f"{value:.3g}" if value < 1000 else f"{round(value, -1):.0f}"
-
-
 def count_table(
     table: dict[str, dict[str, dict[str, float]]], cell: Callable[[dict[str, float]], str]
 ) -> str:
@@ -302,17 +278,6 @@ def bound(found: dict[str, float], part: float) -> str:
     return "≥ " if found["steep"] > part else ""
 
 
-def path_notes(table: dict[str, dict[str, Any]]) -> str:
-    notes = []
-    for system, row in table.items():
-        left = row.get("paths left out", 0)
-        more = f"; {left} more left out, on which pair frames end" if left else ""
-        notes.append(
-            f"{system}: {row['paths']} paths{more}; spread of the network {row['spread']:.2f}"
-        )
-    return "\n".join(notes)
-
-
 def trade_off_table(curves: dict[str, list[dict[str, float]]]) -> str:
     header = ["", *(f"decay {decay:g}" for decay in DECAYS)]
     rows = [
@@ -320,6 +285,20 @@ def trade_off_table(curves: dict[str, list[dict[str, float]]]) -> str:
         for shape, curve in curves.items()
     ]
     return markdown(header, rows)
+
+
+TABLES: dict[str, Callable[[Any], str]] = {
+    "frames_per_environment": lambda found: count_table(found, mean_cell),
+    "derivatives_of_environments": path_table,
+    "frames_per_structure": lambda found: count_table(found, full_cell),
+    "derivatives_of_structures": path_table,
+    "trade_off": trade_off_table,
+}
+
+
+def table(key: str) -> str:
+    """One of the stored ``TABLES``."""
+    return TABLES[key](read_result("frames")[key])
 
 
 def draw(curves: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> None:
@@ -386,32 +365,25 @@ def draw(curves: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> No
     figure.savefig(FIGURE, dpi=120)
 
 
-def main() -> None:
+def measure() -> dict[str, Any]:
+    """All of it, by the keys of ``TABLES``."""
     torch.set_num_threads(THREADS)
     data_folder()
-    environment, whole = environment_counts(), structure_counts()
-    paths, whole_paths = environment_paths(), structure_paths()
-    curves = trade_off()
-    payload = {
+    return {
         "cutoff": CUTOFF,
-        "frames_per_environment": environment,
-        "derivatives_of_environments": paths,
-        "frames_per_structure": whole,
-        "derivatives_of_structures": whole_paths,
-        "trade_off": curves,
+        "frames_per_environment": environment_counts(),
+        "derivatives_of_environments": environment_paths(),
+        "frames_per_structure": structure_counts(),
+        "derivatives_of_structures": structure_paths(),
+        "trade_off": trade_off(),
     }
-    write_result("frames", payload)
-    draw(curves, next(iter(paths.values())))
-    for title, text in {
-        f"Mean frames per environment, cutoff {CUTOFF:g} Å": count_table(environment, mean_cell),
-        "Derivatives along paths of environments, SO(3)": path_table(paths),
-        "": path_notes(paths),
-        "Frames per structure: mean / median / largest": count_table(whole, full_cell),
-        "Derivatives along paths of whole molecules, SO(3)": path_table(whole_paths),
-        " ": path_notes(whole_paths),
-        "Trade-off: frames / mean over paths of max abs d2F": trade_off_table(curves),
-    }.items():
-        print(f"\n{title}\n\n{text}" if title.strip() else f"\n{text}")
+
+
+def main() -> None:
+    found = measure()
+    path = write_result("frames", found)
+    draw(found["trade_off"], next(iter(found["derivatives_of_environments"].values())))
+    print(*(f"{key}\n\n{table(key)}" for key in TABLES), path, sep="\n\n")
 
 
 if __name__ == "__main__":

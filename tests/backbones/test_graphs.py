@@ -389,7 +389,8 @@ USED = """
     def flags_and_functions():
         modules = [(n, m) for n, m in sys.modules.items() if n.startswith("torch_geometric")]
         found = {f"{name}.{key}": value for name, m in modules for key, value in vars(m).items()}
-        return {name: each for name, each in found.items() if callable(each) or isinstance(each, bool)}
+        return {name: each for name, each in found.items() if callable(each) or each is True
+            or each is False}
 
     before = flags_and_functions()
     import symmetrize, backbones, backbones.adapters, equivariance_tests
