@@ -68,7 +68,8 @@ def entries() -> dict[str, Entry]:
     """All networks of ``backbones``, and metatrain's PET to compare with."""
     from benchmarks._metatrain import metatrain_pet  # needs the extra "atomistic"
 
-    own = {name: entry_of(getattr(backbones, name)) for name in backbones.__all__}
+    named = {name: entry_of(getattr(backbones, name)) for name in backbones.__all__}
+    own = dict(sorted(named.items(), key=lambda item: item[1].shapes))
     return own | {"metatrain's PET": Entry(lambda: metatrain_pet(SPECIES), own["PET"].source)}
 
 
