@@ -18,7 +18,7 @@ from symmetrize.frames import (
     RandomFrames,
 )
 from symmetrize.outputs import Output, log_probabilities, per_edge, per_point
-from symmetrize.points.neighbors import neighbor_list
+from symmetrize.points.neighbors import Neighbors, neighbor_list
 from symmetrize.symmetrizer import Symmetrizer
 from symmetrize.weights import load_weights
 
@@ -29,6 +29,7 @@ __all__ = [
     "FrameAveraging",
     "Frames",
     "HierarchicalFrames",
+    "Neighbors",
     "Output",
     "Outputs",
     "PairFrames",

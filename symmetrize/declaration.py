@@ -159,9 +159,8 @@ class Declaration(Mapping[str, Output]):
     def plain(self) -> Any:
         """In the form of the declaration, as JSON holds it: lists for tuples, None for left out.
 
-            >>> from symmetrize import per_point
         >>> Declaration.of({"energy": "0e", "hidden": None}).plain()
-            {'energy': {'representation': '0e', 'rows': 'structure'}, 'hidden': None}
+        {'energy': {'representation': '0e', 'rows': 'structure'}, 'hidden': None}
         """
 
         def of(form: Any) -> Any:

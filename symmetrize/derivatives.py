@@ -114,7 +114,8 @@ def forces_and_stress(
         if values.numel() not in (size, len(batch)):
             raise ValueError(
                 f"the energy has shape {tuple(values.shape)} but must have one number for each of "
-                f"{size} structures, or for each of {len(batch)} points"
+                f"{size} structures, or for each of {len(batch)} points: add up what belongs to "
+                "edges in the model"
             )
         slopes: tuple[Tensor, ...] = (torch.zeros_like(pos), torch.zeros_like(strain))
         if values.requires_grad:

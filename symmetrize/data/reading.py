@@ -109,7 +109,7 @@ def read_points(
         species=species,
         cell=None if found is None else found.cell,
         pbc=None if found is None else found.pbc,
-        fields=fields,
+        fields=tuple(fields),
     )
 
 
@@ -117,18 +117,15 @@ def fields_of(
     data: Data,
     layout: Layout,
     inputs: Mapping[str, Representation],
-    further: Sequence[str] = (),
     envelope: Float[Tensor, "points"] | None = None,
 ) -> tuple[Field, ...]:
     """What turns among the inputs, beside positions and cells: irreps one by one, tensors whole.
 
-    A field or a set of normals gives a direction to what has none by itself. Further positions and
-    inputs of edges are left out: these follow from the positions. Those of points are weighted by
-    ``envelope``.
+    A field or a set of normals gives a direction to what has none by itself. Inputs of edges are
+    left out: they follow from the positions. Those of points are weighted by ``envelope``.
     """
-    others = {name: spec for name, spec in inputs.items() if name not in further}
     fields = []
-    for representation, values, owner in _others(data, layout, others, envelope):
+    for representation, values, owner in _others(data, layout, inputs, envelope):
         if len(representation.value_shape) > 1:
             fields.append(Field(representation, values, owner))
             continue

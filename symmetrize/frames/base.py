@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from symmetrize.frames.ensemble import Ensemble
 from symmetrize.groups import Group
-from symmetrize.points.cloud import Points, Vectors, centered_cloud, points
+from symmetrize.points.cloud import Points, Vectors, points
 from symmetrize.points.environments import neighbor_environments
 
 
@@ -97,7 +97,7 @@ class Frames(ABC):
 
     def of_structures(self, structures: Points, group: Group, degree: int) -> Ensemble:
         """The ensemble of each structure, from its points about their centroid."""
-        return self.of_clouds(centered_cloud(structures), group, degree)
+        return self.of_clouds(structures.from_centroid, group, degree)
 
     def __call__(
         self,

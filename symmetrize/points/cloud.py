@@ -8,6 +8,7 @@ each row. Either may carry a ``Field``: what else turns with an owner.
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -74,6 +75,11 @@ class Points:
     cell: Float[Tensor, "size 3 3"] | None
     pbc: Bool[Tensor, "size 3"] | None
     fields: Collection[Field] = ()
+
+    @cached_property
+    def from_centroid(self) -> "Vectors":
+        """The points of each structure as vectors from its centroid."""
+        return centered_cloud(self)
 
     @property
     def periodic(self) -> bool:

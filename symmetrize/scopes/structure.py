@@ -14,7 +14,7 @@ from symmetrize.data.reading import check_inputs, fields_of, read_points
 from symmetrize.data.rows import RowsOf
 from symmetrize.frames import Ensemble, Frames
 from symmetrize.groups import Group
-from symmetrize.points.cloud import Points, centered
+from symmetrize.points.cloud import Points
 from symmetrize.scopes.scene import Answers, Scene
 from symmetrize.scopes.scope import Scope, View
 
@@ -42,10 +42,11 @@ class Structures(Scope):
             data = view.prepare(data)
         rows = layout(data)
         check_inputs(data, rows, view.inputs)
-        fields = fields_of(data, rows, view.inputs, view.positions)
+        turning = {name: turns for name, turns in view.inputs.items() if name not in view.positions}
+        fields = fields_of(data, rows, turning)
         structures = view.frames.scored(read_points(data, rows, view.positions, fields))
         numbers = [len(data[name]) for name in ("pos", *view.positions)]
-        vectors, *others = centered(structures)[0].split(numbers)
+        vectors, *others = structures.from_centroid.vectors.split(numbers)
         further = dict(zip(view.positions, others, strict=True))
         each = torch.arange(rows.size, device=rows.batch.device)
         answers: dict[RowsOf, Answers] = {"structure": Answers(each), "point": Answers(rows.batch)}

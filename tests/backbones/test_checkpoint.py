@@ -2,6 +2,7 @@
 
 import builtins
 import copy
+import functools
 import gc
 import inspect
 import json
@@ -16,6 +17,7 @@ from torch_geometric.data import Batch, Data
 import backbones
 from backbones.adapters import Call, connect
 from backbones.checkpoint import configured, load, save
+from backbones.classic import Classifier
 from symmetrize import (
     FrameAveraging,
     Frames,
@@ -34,17 +36,27 @@ from symmetrize.frames.pairs import Pruning
 
 OUTPUTS = {"energy": "0e", "forces": per_point("1o"), "alpha": "ij=ji"}
 CLASSES = "3x0e"
-MADE = {
-    "PET": lambda: backbones.PET(OUTPUTS, [1, 8], width=8, heads=2, cutoff=4),
-    "PointNet": lambda: backbones.PointNet(OUTPUTS, width=8),
-    "PointNetPlusPlus": lambda: backbones.PointNetPlusPlus(OUTPUTS, width=8, scales=[1]),
-    "DGCNN": lambda: backbones.DGCNN(OUTPUTS, width=8, features={"spin": "1e"}),
-    "PointTransformer": lambda: backbones.PointTransformer(OUTPUTS, 3.0, width=8),
-    "ClassicPointNet": lambda: backbones.ClassicPointNet(CLASSES, width=0.125, align=True),
-    "ClassicPointNetPlusPlus": lambda: backbones.ClassicPointNetPlusPlus(CLASSES, width=0.125),
-    "ClassicDGCNN": lambda: backbones.ClassicDGCNN(CLASSES, width=0.125),
-    "ClassicPointTransformer": lambda: backbones.ClassicPointTransformer(CLASSES, width=0.125),
+# Small ones, and arguments that are not their defaults; what is not named here has its defaults
+ARGUMENTS = {
+    "PET": {"species": [1, 8], "width": 8, "heads": 2, "cutoff": 4},
+    "PointNet": {"width": 8},
+    "PointNetPlusPlus": {"width": 8, "scales": [1]},
+    "DGCNN": {"width": 8, "features": {"spin": "1e"}},
+    "PointTransformer": {"cutoff": 3.0, "width": 8},
+    "ClassicPointNet": {"width": 0.125, "align": True},
+    "ClassicPointNetPlusPlus": {"width": 0.125},
+    "ClassicDGCNN": {"width": 0.125},
+    "ClassicPointTransformer": {"width": 0.125},
 }
+
+
+def make(name: str) -> nn.Module:
+    network = getattr(backbones, name)
+    outputs = CLASSES if issubclass(network, Classifier) else OUTPUTS
+    return network(outputs, **ARGUMENTS.get(name, {}))
+
+
+MADE = {name: functools.partial(make, name) for name in backbones.__all__}
 
 
 def cloud() -> Batch:
@@ -55,6 +67,7 @@ def cloud() -> Batch:
 
 def test_every_network_is_tried():
     assert sorted(MADE) == sorted(backbones.__all__)
+    assert set(ARGUMENTS) <= set(MADE)
 
 
 def values(found):

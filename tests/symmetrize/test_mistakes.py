@@ -23,7 +23,7 @@ from backbones import (
     PointNet,
     PointNetPlusPlus,
 )
-from backbones.adapters import Call, Dense, connect
+from backbones.adapters import Call, Dense, connect, offer_to_pyg
 from backbones.checkpoint import load, save
 from equivariance_tests.calls import as_network
 from symmetrize import Contract, Frames, HierarchicalFrames, Symmetrizer, per_point
@@ -163,6 +163,7 @@ def test_a_network_of_attributes_is_told_to_be_wrapped(net, said, signature):
 
 
 def test_what_is_proposed_works():
+    offer_to_pyg()
     net = SchNet(8, 8, 1)
     assert Symmetrizer(Call(net, "z, pos, batch"), "0e")(FOUR).shape == (4, 1)
     with pytest.raises(TypeError, match=r"Call\(net, 'z, pos, batch'\)"):

@@ -17,7 +17,7 @@ from symmetrize.frames.hierarchical.choosing import Choice
 from symmetrize.frames.hierarchical.crystals import FAINT, with_local_vectors
 from symmetrize.frames.hierarchical.moments import Moments
 from symmetrize.frames.hierarchical.settings import LINE_WIDTH, Selection, unit_of
-from symmetrize.points.cloud import Points, Vectors, centered_cloud, root_mean_square
+from symmetrize.points.cloud import Points, Vectors, root_mean_square
 
 # Whole clouds of a smaller rms radius count as one point. With a length scale it is this part of
 # it; without one it is this many units of the data, far below any structure.
@@ -64,7 +64,7 @@ def choice_of_crystals(
         length_scale: in which these are measured; None for a part of the cutoff.
     """
     scale = unit_of(length_scale, cutoff)
-    cloud, bonds = with_local_vectors(centered_cloud(structures), structures, cutoff, scale)
+    cloud, bonds = with_local_vectors(structures.from_centroid, structures, cutoff, scale)
     radius = root_mean_square(cloud)
     one, other = periodic(radius), finite(radius, cloud, scale)
     return _choice(cloud, bonds, selection, either(structures.is_periodic, one, other))
