@@ -17,11 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from symmetrize import Ensemble, Frames
-from symmetrize.arrays.segments import join, segment_sum
-from symmetrize.arrays.switching import cutoff_switch
-from symmetrize.groups import random_rotations
-from symmetrize.points.cloud import Points, Vectors, centered_cloud, points
+from symmetrize import Ensemble, Frames, cutoff_switch
+from symmetrize.arrays import join, segment_sum
+from symmetrize.frames import Points, Vectors, random_rotations
 
 NETWORKS, WIDTH = 8, 16
 DEGREE = 2  # of the outputs that the frames are made for
@@ -109,9 +107,9 @@ class Paths:
         ]
         sizes = torch.tensor([len(start) for start in self.starts]).repeat_interleave(number)
         index = torch.arange(len(sizes)).repeat_interleave(sizes)
-        structures = points(torch.cat(parts), index, len(sizes))
+        structures = Points.of(torch.cat(parts), index, len(sizes))
         if self.cutoff is None:
-            return structures, centered_cloud(structures)
+            return structures, structures.from_centroid
         vectors = structures.positions
         near = vectors.norm(dim=1) < self.cutoff
         return structures, Vectors.of(vectors[near], index[near], len(sizes), self.cutoff)

@@ -5,7 +5,7 @@ from symmetrize.arrays.vectors import safe_norm
 from symmetrize.atoms import from_ase, to_ase
 from symmetrize.contract import Contract
 from symmetrize.data.owners import owners
-from symmetrize.data.periods import Periods, periods
+from symmetrize.data.periods import periods
 from symmetrize.declaration import Outputs
 from symmetrize.derivatives import Derivatives, forces_and_stress
 from symmetrize.frames import (
@@ -19,6 +19,7 @@ from symmetrize.frames import (
 )
 from symmetrize.outputs import Output, log_probabilities, per_edge, per_point
 from symmetrize.points.neighbors import Neighbors, neighbor_list
+from symmetrize.points.periods import Periods
 from symmetrize.symmetrizer import Symmetrizer
 from symmetrize.weights import load_weights
 

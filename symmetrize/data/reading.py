@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from symmetrize.arrays.finite import check_finite
 from symmetrize.data.boundary import species_of
 from symmetrize.data.periods import periods
 from symmetrize.data.rows import Layout
-from symmetrize.data.values import check_finite
 from symmetrize.points.cloud import Field, Points
 from symmetrize.representation import Representation, as_representation
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from symmetrize.frames.ensemble import Ensemble
 from symmetrize.groups import Group
-from symmetrize.points.cloud import Points, Vectors, points
+from symmetrize.points.cloud import Points, Vectors
 from symmetrize.points.environments import neighbor_environments
 
 
@@ -128,7 +128,7 @@ class Frames(ABC):
         Raises:
             ValueError: if scope is "center" and these frames have no cutoff.
         """
-        structures = points(positions, batch, scores=scores, species=species, cell=cell, pbc=pbc)
+        structures = Points.of(positions, batch, scores=scores, species=species, cell=cell, pbc=pbc)
         structures = self.scored(structures)
         if scope == "structure":
             ensemble = self.of_structures(structures, group, degree)

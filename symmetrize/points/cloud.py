@@ -76,6 +76,39 @@ class Points:
     pbc: Bool[Tensor, "size 3"] | None
     fields: Collection[Field] = ()
 
+    @classmethod
+    def of(
+        cls,
+        positions: Float[Tensor, "points 3"],
+        batch: Int[Tensor, "points"] | None = None,
+        size: int | None = None,
+        *,
+        scores: Float[Tensor, "points"] | None = None,
+        species: Int[Tensor, "points"] | None = None,
+        cell: Float[Tensor, "size 3 3"] | None = None,
+        pbc: Bool[Tensor, "size 3"] | None = None,
+    ) -> "Points":
+        """Points with what was left out filled in: one structure, equal scores, no cell.
+
+        >>> pair = Points.of(torch.eye(3)[:2])
+        >>> pair.batch.tolist(), pair.size, pair.log_scores.tolist(), pair.periodic
+        ([0, 0], 1, [0.0, 0.0], False)
+        """
+        if batch is None:
+            batch = torch.zeros(len(positions), dtype=torch.long, device=positions.device)
+        if size is None:
+            size = int(batch.max()) + 1 if len(batch) else 1
+        none = positions.new_zeros(len(positions)).double()
+        return cls(
+            positions=positions,
+            batch=batch,
+            size=size,
+            log_scores=none if scores is None else scores.double().log(),
+            species=species,
+            cell=None if cell is None else cell.reshape(size, 3, 3),
+            pbc=None if pbc is None else pbc.reshape(size, 3),
+        )
+
     @cached_property
     def from_centroid(self) -> "Vectors":
         """The points of each structure as vectors from its centroid."""
@@ -165,34 +198,6 @@ class Vectors:
         return replace(
             self, vectors=self.vectors / unit[self.index, None], resolution=self.resolution / unit
         )
-
-
-def points(
-    positions: Float[Tensor, "points 3"],
-    batch: Int[Tensor, "points"] | None = None,
-    size: int | None = None,
-    *,
-    scores: Float[Tensor, "points"] | None = None,
-    species: Int[Tensor, "points"] | None = None,
-    cell: Float[Tensor, "size 3 3"] | None = None,
-    pbc: Bool[Tensor, "size 3"] | None = None,
-) -> Points:
-    """Points with everything that was left out filled in: one structure, equal scores, no cell."""
-    if batch is None:
-        batch = torch.zeros(len(positions), dtype=torch.long, device=positions.device)
-    if size is None:
-        size = int(batch.max()) + 1 if len(batch) else 1
-    return Points(
-        positions=positions,
-        batch=batch,
-        size=size,
-        log_scores=positions.new_zeros(len(positions)).double()
-        if scores is None
-        else scores.double().log(),
-        species=species,
-        cell=None if cell is None else cell.reshape(size, 3, 3),
-        pbc=None if pbc is None else pbc.reshape(size, 3),
-    )
 
 
 def centered(
