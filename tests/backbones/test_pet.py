@@ -31,9 +31,9 @@ from symmetrize import (
 from symmetrize.frames import Group
 from symmetrize.frames.ensemble import assemble
 from symmetrize.points.cloud import Cloud
+from tests.common.laws import EXACT, elements, law_error, spreads
+from tests.common.paths import scan
 from tests.common.strata import TURNS, Shape, shapes, turn
-from tests.symmetrize.test_exactness import EXACT, elements, law_error, spreads
-from tests.symmetrize.test_smoothness import scan
 
 OUTPUTS = {"scalar": "0e", "vector": "1o", "tensor": "ij=ji", "others": "0o+1e+2o"}
 CUTOFF = 3.0

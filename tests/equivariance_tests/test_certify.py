@@ -40,7 +40,7 @@ from equivariance_tests.shrinking import Shrinker, rank
 from equivariance_tests.subject import Subject
 from symmetrize import Symmetrizer
 from tests.common.healthy import HEALTHY
-from tests.common.strata import DeepSet
+from tests.common.networks import DeepSet
 
 TINY = Profile("tiny", clouds=40, slow_clouds=0, slow_cases=2, shrinking=5.0)
 OUTPUTS = {"energy": "0e", "dipole": "1o"}
