@@ -81,7 +81,7 @@ BAD_DATA: dict[str, tuple[Any, str]] = {
             field=torch.ones(3, 3),
             cell=torch.eye(3, dtype=torch.float64),
         ),
-        "cell.*3 structures|cell.*structure",
+        r"`cell` has shape \(3, 3\).*for each of 3 structures",
     ),
     "scores of wrong shape": (
         Data(pos=POS, field=torch.ones(1, 3), frame_scores=torch.ones(2)),
@@ -93,11 +93,11 @@ BAD_DATA: dict[str, tuple[Any, str]] = {
     ),
     "scores not finite": (
         Data(pos=POS, field=torch.ones(1, 3), frame_scores=torch.tensor([1.0, math.nan, 1])),
-        "`frame_scores`.*(nan|finite)",
+        r"`frame_scores` is nan at \[1\] but must be finite",
     ),
     "infinite scores": (
         Data(pos=POS, field=torch.ones(1, 3), frame_scores=torch.tensor([1.0, math.inf, 1])),
-        "`frame_scores`.*(inf|finite)",
+        r"`frame_scores` is inf at \[1\] but must be finite",
     ),
     "periodic without a cutoff": (
         Data(pos=POS, field=torch.ones(1, 3), cell=torch.eye(3, dtype=torch.float64)[None]),

@@ -80,37 +80,24 @@ def test_hierarchical_frames_are_exact_on_fragments(
     assert error <= max(EXACT[dtype], ROUNDING * noise)
 
 
+@pytest.mark.parametrize("examples", [6, pytest.param(600, marks=pytest.mark.deep)])
 @groups
 @scopes
-@settings(max_examples=6, deadline=None)
-@given(rows=batches(), element=turns())
-def test_ragged_batches_turn(scope: str, group: str, rows: list[Shape], element: Turn) -> None:
-    for preset in PRESETS:
-        error = law_error(
-            configured(scope, group, preset),
-            OUTPUTS,
-            usual_spreads(scope, group, preset),
-            [shape.points() for shape in rows],
-            elements(group, element),
-        )
-        assert error <= EXACT[torch.float64], preset
+def test_ragged_batches_turn(scope: str, group: str, examples: int) -> None:
+    models = {
+        preset: (configured(scope, group, preset), usual_spreads(scope, group, preset))
+        for preset in PRESETS
+    }
 
+    @settings(max_examples=examples, deadline=None)
+    @given(rows=batches(), element=turns())
+    def turn(rows: list[Shape], element: Turn) -> None:
+        points, matrices = [shape.points() for shape in rows], elements(group, element)
+        for preset, (model, spread) in models.items():
+            error = law_error(model, OUTPUTS, spread, points, matrices)
+            assert error <= EXACT[torch.float64], preset
 
-@pytest.mark.deep
-@groups
-@scopes
-@settings(max_examples=600, deadline=None)
-@given(rows=batches(), element=turns())
-def test_many_ragged_batches_turn(scope: str, group: str, rows: list[Shape], element: Turn) -> None:
-    for preset in PRESETS:
-        error = law_error(
-            configured(scope, group, preset),
-            OUTPUTS,
-            usual_spreads(scope, group, preset),
-            [shape.points() for shape in rows],
-            elements(group, element),
-        )
-        assert error <= EXACT[torch.float64], preset
+    turn()
 
 
 @pytest.mark.parametrize("element", [pytest.param(t, id=n) for n, t in TURNS.items()])
