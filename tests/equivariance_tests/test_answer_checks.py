@@ -30,7 +30,7 @@ from equivariance_tests.failures import (
 )
 from equivariance_tests.subject import Subject
 from symmetrize import Contract, Symmetrizer, per_point
-from tests.common.strata import DeepSet
+from tests.common.networks import DeepSet
 
 # of which none takes long
 CHECKS = (Finiteness(), Determinism(), Batching(), Placement())
