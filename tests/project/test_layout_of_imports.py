@@ -38,6 +38,7 @@ FLOORS = """
 # Whom each package may know, and by which modules: whatever these export is public.
 FACE = {
     "symmetrize",
+    "symmetrize.arrays",
     "symmetrize.datasets",
     "symmetrize.extras",
     "symmetrize.frames",
@@ -59,7 +60,6 @@ KNOWS: dict[str, set[str]] = {
 FACE_OF_CONTRACTS = "what a declaration is called: for the public face"
 OF_THE_PLUGIN = "modules of the plugin's own package"
 NOT_YET = {
-    "symmetrize.points.neighbors -> symmetrize.data.periods": "one rule of what is periodic",
     "symmetrize.demo.training -> backbones": "the demo shall train a network of its own",
     "backbones.checkpoint -> backbones": "finds a class by its name among those it exports",
     "equivariance_tests.subject -> equivariance_tests.yardstick": "the unit is not the model's",
