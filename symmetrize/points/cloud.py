@@ -23,7 +23,7 @@ from symmetrize.representation import Representation
 # A cloud that rounding alone could have spread over this many units in the last place of its
 # coordinates is one point: rotating or shifting coordinates costs a few of them.
 NOISE_ULPS = 16.0
-# Part of the cutoff over which a neighbor fades, in all that frames are made from
+# Part of the cutoff over which a neighbor fades, for frames without a width of their own
 FADE = 0.5
 
 

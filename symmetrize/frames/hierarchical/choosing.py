@@ -109,19 +109,19 @@ def _chosen(choice: Choice, group: Group, turns: int, max_frames: int, merge: bo
     size = choice.offer.size
     framed = _framed(choice.offer)
     axes, axis_weights = _selected_axes(_axes(choice), framed, choice.selection, merge)
-    check_number(axes.index, size, max_frames)
+    _check_number(axes.index, size, max_frames)
     azimuths, amount = _azimuths(choice, axes)
     collinear = amount < COLLINEAR**2
     frames, weights, row = _selected_frames(azimuths, axes, collinear, choice.selection, merge)
     weights = axis_weights[row] * weights
-    check_number(axes.index[row], size, max_frames)
+    _check_number(axes.index[row], size, max_frames)
     frames, weights, row = refined(frames, weights, row, ramp(amount, *LINE_TO_CLOUD), turns)
     owner = axes.index[row]
     weights = weights * framed[owner]
     if has_reflections(group):
         hand = chirality(choice.cloud, frames, owner) * choice.log_trust.exp()[owner]
         frames, weights, owner = mirrored(frames, weights, owner, hand)
-    check_number(owner, size, max_frames)
+    _check_number(owner, size, max_frames)
     return assemble(frames, weights, owner, size, isotropic=1 - framed)
 
 
@@ -203,7 +203,7 @@ def _selected_frames(
     return frames, weights, row
 
 
-def check_number(owner: Int[Tensor, "members"], size: int, max_frames: int) -> None:
+def _check_number(owner: Int[Tensor, "members"], size: int, max_frames: int) -> None:
     """Refuse what would take more frames than the user allows."""
     number = counts(owner, size)
     if len(owner) > max_frames and int(number.max()) > max_frames:
