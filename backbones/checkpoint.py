@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from symmetrize import Frames, Symmetrizer, __version__
 from symmetrize.declaration import Declaration
 from symmetrize.extras import DISTRIBUTION
-from symmetrize.plain import Plain, called, fields, plain
+from symmetrize.plain import Plain, fields, made_with, plain
 from symmetrize.settings import settings_to_plain, wrapped
 
 FORMAT = 2
@@ -196,7 +196,7 @@ def _made(
         raise ValueError(
             f"the folder holds a {name} of this package, which needs no `make`: leave it out"
         )
-    return called(networks[name], _with_outputs(described["arguments"]), CONFIGURATION)
+    return made_with(networks[name], _with_outputs(described["arguments"]), CONFIGURATION)
 
 
 def _own(name: str, arguments: Any, make: Callable[..., Any] | None) -> Any:
@@ -211,7 +211,7 @@ def _own(name: str, arguments: Any, make: Callable[..., Any] | None) -> Any:
             f"`make` is a {type(make).__name__} but must make one when it is called: pass the "
             "class or a function, as in make=lambda: net"
         )
-    return make() if arguments is None else called(make, _with_outputs(arguments), "`make`")
+    return make() if arguments is None else made_with(make, _with_outputs(arguments), "`make`")
 
 
 def _auxiliary(described: Plain) -> Any:

@@ -73,7 +73,7 @@ def scaled(width: int | float, *widths: int) -> list[int]:
     return [max(1, round(width * each)) for each in widths]
 
 
-class Readout(nn.Module):
+class ClassReadout(nn.Module):
     """Layers with dropout, then one linear map to each output.
 
     Args:

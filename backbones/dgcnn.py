@@ -21,7 +21,7 @@ from torch_geometric.nn import EdgeConv
 
 from backbones.arguments import explained
 from backbones.checkpoint import configured
-from backbones.classic import Classifier, Readout, layers, scaled
+from backbones.classic import Classifier, ClassReadout, layers, scaled
 from backbones.edges import Edges
 from backbones.graphs import knn_graph
 from backbones.inputs import check_counts
@@ -134,7 +134,7 @@ class ClassicDGCNN(Classifier):
         )
         embedded, *read = scaled(width, 1024, 512, 256)
         self.embed = layers(sum(widths[1:]), embedded, slope=SLOPE)
-        self.readout = Readout(self.contract, [2 * embedded, *read], dropout, SLOPE)
+        self.readout = ClassReadout(self.contract, [2 * embedded, *read], dropout, SLOPE)
 
     def forward(self, data: Data) -> Any:
         """The declared outputs: a tensor, or a dict of tensors."""

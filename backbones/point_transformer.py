@@ -21,7 +21,7 @@ from torch_geometric.nn import MLP, PointTransformerConv
 
 from backbones.arguments import explained
 from backbones.checkpoint import configured
-from backbones.classic import Classifier, Readout, layers, scaled
+from backbones.classic import Classifier, ClassReadout, layers, scaled
 from backbones.edges import Edges
 from backbones.graphs import fps, knn, knn_graph
 from backbones.inputs import check_counts
@@ -132,7 +132,7 @@ class ClassicPointTransformer(Classifier):
         self.start = layers(3 + self.inputs.columns, widths[0])
         self.blocks = nn.ModuleList(_Block(each) for each in widths)
         self.down = nn.ModuleList(layers(inner, outer) for inner, outer in pairwise(widths))
-        self.readout = Readout(self.contract, [widths[-1], *scaled(width, 256, 128)], dropout)
+        self.readout = ClassReadout(self.contract, [widths[-1], *scaled(width, 256, 128)], dropout)
 
     def forward(self, data: Data) -> Any:
         """The declared outputs: a tensor, or a dict of tensors."""

@@ -20,7 +20,7 @@ from torch_geometric.nn import PointNetConv
 
 from backbones.arguments import explained
 from backbones.checkpoint import configured
-from backbones.classic import Classifier, Readout, layers, scaled
+from backbones.classic import Classifier, ClassReadout, layers, scaled
 from backbones.edges import Edges
 from backbones.graphs import fps, radius
 from backbones.inputs import check_lengths, check_sizes
@@ -154,7 +154,7 @@ class ClassicPointNetPlusPlus(Classifier):
             for columns, widths in ((self.inputs.columns, first), (first[-1], second))
         )
         self.whole = layers(3 + second[-1], *third)
-        self.readout = Readout(self.contract, [third[-1], *read], dropout=dropout)
+        self.readout = ClassReadout(self.contract, [third[-1], *read], dropout=dropout)
 
     def forward(self, data: Data) -> Any:
         """The declared outputs: a tensor, or a dict of tensors."""

@@ -22,7 +22,7 @@ from symmetrize.plain import plain
 from symmetrize.representation import Representation
 
 # Number of continuous derivatives; None where none is claimed
-Order: TypeAlias = int | float | None
+Smoothness: TypeAlias = int | float | None
 # Words for what JSON and TOML have no value for
 WORDS: dict[str, dict[str, float | None]] = {
     "group": {"none": None},
@@ -68,7 +68,7 @@ class Contract:
     outputs: Declaration
     inputs: dict[str, Representation]
     group: Group | None
-    smoothness: Order
+    smoothness: Smoothness
     cutoff: float | None
     rounds: int
     envelope: bool
@@ -82,7 +82,7 @@ class Contract:
         outputs: Outputs,
         inputs: Mapping[str, Spec] | None = None,
         group: Group | None = "O(3)",
-        smoothness: Order = math.inf,
+        smoothness: Smoothness = math.inf,
         cutoff: int | float | None = None,
         rounds: int = 1,
         envelope: bool = False,
@@ -214,7 +214,7 @@ def names_of_positions(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def lowest(one: Order, other: Order) -> Order:
+def lowest(one: Smoothness, other: Smoothness) -> Smoothness:
     """Smoothness of what is made of parts of these orders; None as soon as one claims nothing.
 
     >>> lowest(math.inf, 2), lowest(2, None)

@@ -22,7 +22,7 @@ from symmetrize.returned import described, items, parts, rebuilt
 # An item of what is returned; None, or "_", leaves it out
 Item: TypeAlias = Spec | Output | Mapping[str, Any] | tuple[Any, ...] | list[Any] | None
 # How many rows of each kind there are
-Numbers: TypeAlias = Mapping[RowsOf, int]
+RowCounts: TypeAlias = Mapping[RowsOf, int]
 Outputs: TypeAlias = Spec | Output | Mapping[str, Item] | tuple[Item, ...] | list[Any]
 
 # The name under which the only output of a network that returns a plain tensor goes
@@ -110,7 +110,7 @@ class Declaration(Mapping[str, Output]):
         """Of all that is declared, to be kept or left out."""
         return self.left_out | set(self.by_name)
 
-    def named(self, returned: Any, rows: Numbers | None = None) -> dict[str, Tensor]:
+    def named(self, returned: Any, rows: RowCounts | None = None) -> dict[str, Tensor]:
         """What the network returned, by name; a tensor is what is declared, if that is one output.
 
         Args:
@@ -199,7 +199,7 @@ class Declaration(Mapping[str, Output]):
 
         return cls.of(read(found, ""))
 
-    def _way_out(self, returned: Any, rows: Numbers | None) -> str:
+    def _way_out(self, returned: Any, rows: RowCounts | None) -> str:
         """What to do where this declaration does not fit: above all, the one that does."""
         tensors = [name for name, each in items(returned).items() if isinstance(each, Tensor)]
         if not tensors:
@@ -259,7 +259,7 @@ def _listed(names: Any, plain: bool = False) -> str:
     return listed if plain else f"{listed} {'are' if len(names) > 1 else 'is'}"
 
 
-def _proposed(value: Any, known: Mapping[str, Output], rows: Numbers | None, at: str = "") -> str:
+def _proposed(value: Any, known: Mapping[str, Output], rows: RowCounts | None, at: str = "") -> str:
     """A declaration, as code, that has the form of a value; how things turn is a guess by shape."""
     held = parts(value)
     if at in known:

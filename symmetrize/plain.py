@@ -33,7 +33,7 @@ def plain(value: Any) -> Any:
     return plain(value.tolist()) if hasattr(value, "tolist") else value
 
 
-def called(make: Callable[..., Any], arguments: Mapping[str, Any], place: str) -> Any:
+def made_with(make: Callable[..., Any], arguments: Mapping[str, Any], place: str) -> Any:
     """``make(**arguments)``, where the names of the arguments come from a file.
 
     Raises:

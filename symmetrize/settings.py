@@ -14,7 +14,7 @@ from symmetrize.declaration import Declaration
 from symmetrize.frames import Frames
 from symmetrize.frames.hierarchical import Preset, Selection
 from symmetrize.frames.pairs import Pruning
-from symmetrize.plain import Plain, called, fields, plain
+from symmetrize.plain import Plain, fields, made_with, plain
 from symmetrize.symmetrizer import Symmetrizer
 
 # Arguments of a wrapper that are not plain by themselves, or go by another name than its attribute
@@ -62,8 +62,8 @@ def frames_from_plain(found: Any, make: Callable[[Plain], Any]) -> Frames:
     read = {
         "auxiliary": make,
         "species_scores": lambda pairs: {int(k): float(v) for k, v in pairs},
-        "prune": lambda given: called(Pruning, given, "`prune`"),
-        "selection": lambda given: called(
+        "prune": lambda given: made_with(Pruning, given, "`prune`"),
+        "selection": lambda given: made_with(
             Preset, {name: _selection(one) for name, one in given.items()}, "`selection`"
         ),
     }
@@ -71,12 +71,12 @@ def frames_from_plain(found: Any, make: Callable[[Plain], Any]) -> Frames:
         name: read[name](value) if name in read and value is not None else value
         for name, value in found["settings"].items()
     }
-    return called(_families()[found["family"]], settings, "`frames`")
+    return made_with(_families()[found["family"]], settings, "`frames`")
 
 
 def _selection(found: Plain) -> Selection:
     pairs = {n: tuple(value) if isinstance(value, list) else value for n, value in found.items()}
-    return called(Selection, pairs, "`selection`")
+    return made_with(Selection, pairs, "`selection`")
 
 
 def _families() -> dict[str, type[Frames]]:

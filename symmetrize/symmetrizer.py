@@ -31,7 +31,7 @@ from symmetrize.data.boundary import accepted
 from symmetrize.data.copies import turned_copies
 from symmetrize.declaration import Declaration, Outputs
 from symmetrize.frames import Ensemble, Frames, HierarchicalFrames
-from symmetrize.frames.ensemble import draw, merged
+from symmetrize.frames.ensemble import drawn, merged
 from symmetrize.frames.random import random_ensemble
 from symmetrize.groups import GROUPS, Group
 from symmetrize.network.caller import Caller
@@ -281,7 +281,7 @@ class Symmetrizer(nn.Module):
             device = scene.source.vectors.device
             return random_ensemble(scene.size, device, self.group, self.generator)
         ensemble = scene.ensemble(self.frames, self.group, self.declaration.degree)
-        return draw(ensemble, self.generator) if which == "sampled" else merged(ensemble)
+        return drawn(ensemble, self.generator) if which == "sampled" else merged(ensemble)
 
     def _averages(self, scene: Scene, ensemble: Ensemble) -> Averages:
         """sum_p w_p rho(R_p) f(A R_p), with the copies A R_p in chunks."""

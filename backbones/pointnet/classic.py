@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 
 from backbones.arguments import explained
 from backbones.checkpoint import configured
-from backbones.classic import Classifier, Readout, layers, scaled
+from backbones.classic import Classifier, ClassReadout, layers, scaled
 from backbones.structures import centered, max_over, structures_of
 from symmetrize import Outputs
 
@@ -55,7 +55,7 @@ class ClassicPointNet(Classifier):
         self.align_features = TransformNet(narrow, width) if align else None
         self.first = layers(3 + self.inputs.columns, narrow, narrow)
         self.second = layers(narrow, narrow, middle, wide)
-        self.readout = Readout(self.contract, [wide, *read], dropout=[0.0, dropout])
+        self.readout = ClassReadout(self.contract, [wide, *read], dropout=[0.0, dropout])
 
     def forward(self, data: Data) -> Any:
         """The declared outputs: a tensor, or a dict of tensors."""

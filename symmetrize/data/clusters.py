@@ -16,9 +16,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from symmetrize.arrays.segments import counts, join, offsets, places
-from symmetrize.data.attributes import leaves, rebuilt
+from symmetrize.data.attributes import leaves, with_leaves
 from symmetrize.data.copies import Source
-from symmetrize.data.forms import as_index, following, new_batch, plain
+from symmetrize.data.forms import as_index, following, new_batch, plain_tensor
 from symmetrize.data.numbering import Numbers, columns
 from symmetrize.data.rows import Kind, Layout, Rows
 from symmetrize.data.whose import OF_STRUCTURES
@@ -72,7 +72,7 @@ def clusters(
                 continue
             _refuse(path, value, known, periodic)
             made[path], rows[path] = taken.of(path, value, known)
-        batch[name] = rebuilt(whole, name, made)
+        batch[name] = with_leaves(whole, name, made)
     followed = {name: of for name, of in layout.followed.items() if of in batch}
     for name, of in followed.items():
         whose = {path: rows[path].owner for path, _, _ in leaves(data[of], of) if path in rows}
@@ -154,7 +154,7 @@ class _Taken:
                 return torch.tensor(value, device=owner.device).repeat(self.number), several
             return [value] * self.number, several
         if isinstance(value, Tensor):
-            return plain(value).index_select(rows.dim, chosen), moved
+            return plain_tensor(value).index_select(rows.dim, chosen), moved
         if isinstance(value, np.ndarray):
             return value.take(chosen.cpu().numpy(), rows.dim), moved
         return [value[item] for item in chosen.tolist()], moved

@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from symmetrize.data.attributes import leaves, rebuilt
+from symmetrize.data.attributes import leaves, with_leaves
 from symmetrize.data.forms import new_batch
-from symmetrize.data.plan import Pairs, Plan
+from symmetrize.data.plan import CopiedRows, Plan
 from symmetrize.data.rows import Layout, Rows, RowsOf
 from symmetrize.representation import Representation
 
@@ -111,7 +111,7 @@ def turned_copies(
     points = plan.pairs("point", layout.batch)
     inverse = rotations.transpose(-1, -2)
 
-    def moved(vectors: Tensor, pairs: Pairs) -> Tensor:
+    def moved(vectors: Tensor, pairs: CopiedRows) -> Tensor:
         turned = torch.einsum("pi,pij->pj", vectors[pairs.row], rotations[pairs.copy])
         return torch.where(collapsed[pairs.copy, None], 0.0, turned) if any_collapsed else turned
 
@@ -144,7 +144,7 @@ def turned_copies(
                     gone = collapsed[pairs.copy].reshape(-1, *(1,) * (chosen.ndim - 1))
                     chosen = torch.where(gone, representation.project_invariant(chosen), chosen)
             made[path] = chosen
-        batch[name] = rebuilt(whole, name, made)
+        batch[name] = with_leaves(whole, name, made)
         slices[name] = partial(_tree, whole, name, layout, plan.slices)
         increments[name] = partial(_tree, whole, name, layout, plan.increments)
     # as a batch that was collated: `to_data_list`, `batch[k]` and `get_example` work
@@ -177,4 +177,4 @@ class Lazy(Mapping[str, Any]):
 def _tree(whole: Any, name: str, layout: Layout, of: Callable[[Rows | None], Tensor]) -> Any:
     """Slices or increments of an attribute, in the form of its values."""
     made = {path: of(layout.rows.get(path)) for path, _, _ in leaves(whole, name)}
-    return rebuilt(whole, name, made)
+    return with_leaves(whole, name, made)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from symmetrize.arrays.segments import counts, join, offsets, places
 from symmetrize.data.attributes import leaves
-from symmetrize.data.forms import as_index, following, plain
+from symmetrize.data.forms import as_index, following, plain_tensor
 from symmetrize.data.numbering import Numbers, columns
 from symmetrize.data.rows import Kind, Layout, Rows
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class CopiedRows:
     """Every copy with every row of its structure, but for rows that it leaves out.
 
     Attributes:
@@ -54,7 +54,7 @@ class Plan:
     ) -> None:
         self.layout, self.index = layout, index
         self.collapsed, self.leaving = collapsed, leaving
-        self._pairs: dict[Kind, Pairs] = {}
+        self._pairs: dict[Kind, CopiedRows] = {}
         self._items: list[int] | None = None
         # of what was found out together with which rows stay
         self._entries: dict[str, Tensor] = {}
@@ -66,15 +66,15 @@ class Plan:
             self._items = self.index.tolist()
         return self._items
 
-    def pairs(self, kind: Kind, owner: Int[Tensor, "rows"]) -> Pairs:
+    def pairs(self, kind: Kind, owner: Int[Tensor, "rows"]) -> CopiedRows:
         """Copies and rows of a kind: what is left out with points that are takes no part."""
         if kind not in self._pairs:
             self._pairs[kind] = self._found(kind, owner)
         return self._pairs[kind]
 
-    def _found(self, kind: Kind, owner: Tensor) -> Pairs:
+    def _found(self, kind: Kind, owner: Tensor) -> CopiedRows:
         copy, row = join(self.index, owner, self.layout.size)
-        pairs = Pairs(copy, row, offsets(counts(copy, len(self.index)))[:-1])
+        pairs = CopiedRows(copy, row, offsets(counts(copy, len(self.index)))[:-1])
         if self.leaving is None:
             return pairs
         if kind == "point":
@@ -102,7 +102,7 @@ class Plan:
         return pairs
 
     def _raised(
-        self, numbers: Numbers, start: Int[Tensor, "copies *widths"], pairs: Pairs
+        self, numbers: Numbers, start: Int[Tensor, "copies *widths"], pairs: CopiedRows
     ) -> Tensor:
         """Entries that count from ``start`` of their copy on; padding stays what it is."""
         local = numbers.local.index_select(0, pairs.row)
@@ -112,7 +112,7 @@ class Plan:
         )
         return torch.where(local < 0, local, raised) if numbers.padded else raised
 
-    def _counted(self, numbers: Numbers) -> Pairs | None:
+    def _counted(self, numbers: Numbers) -> CopiedRows | None:
         if numbers.of == "point":
             return self.pairs("point", self.layout.batch)
         if numbers.of == "edge":
@@ -120,14 +120,14 @@ class Plan:
             return self.pairs("edge", self.layout.edges)
         return None
 
-    def copied(self, path: str, value: Any, rows: Rows, pairs: Pairs) -> Any:
+    def copied(self, path: str, value: Any, rows: Rows, pairs: CopiedRows) -> Any:
         """The rows of a value for each copy."""
         if rows.numbers is not None:
             return self._renumbered(path, value, rows, pairs)
         if isinstance(value, Tensor) and value.layout != torch.strided:
             return self._sparse(value, rows, pairs)
         if isinstance(value, Tensor):
-            value = plain(value)
+            value = plain_tensor(value)
             if rows.dim is None:  # of a single structure
                 return value.repeat(len(self.index), *(1,) * value.ndim)
             return value.index_select(rows.dim, pairs.row)
@@ -139,7 +139,7 @@ class Plan:
             return torch.tensor(value, device=self.index.device).repeat(len(self.index))
         return [value] * len(self.index)
 
-    def _renumbered(self, path: str, value: Any, rows: Rows, pairs: Pairs) -> Tensor:
+    def _renumbered(self, path: str, value: Any, rows: Rows, pairs: CopiedRows) -> Tensor:
         """What counts rows, counting those of its copy."""
         assert rows.numbers is not None
         counted = self._counted(rows.numbers)
@@ -160,7 +160,7 @@ class Plan:
         step = numbers.step[self.index]
         return step.cumsum(0) - step
 
-    def _sparse(self, value: Tensor, rows: Rows, pairs: Pairs) -> Tensor:
+    def _sparse(self, value: Tensor, rows: Rows, pairs: CopiedRows) -> Tensor:
         """Rows of points, or a matrix between points, of which each copy gets a block."""
         matrix = value.to_sparse_coo().coalesce()
         ends, entries = matrix.indices(), matrix.values()
@@ -212,12 +212,12 @@ class Plan:
         return base[:, None].movedim(1, 1 + rows.dim % numbers.local.ndim).cpu()
 
 
-def _without(pairs: Pairs, gone: Bool[Tensor, "pairs"]) -> Pairs:
+def _without(pairs: CopiedRows, gone: Bool[Tensor, "pairs"]) -> CopiedRows:
     """The pairs that are not gone."""
     kept = ~gone
     left = torch.nonzero(kept)[:, 0]
     copy, row = pairs.copy.index_select(0, left), pairs.row.index_select(0, left)
-    return Pairs(copy, row, pairs.first, kept.cumsum(0) - 1, kept)
+    return CopiedRows(copy, row, pairs.first, kept.cumsum(0) - 1, kept)
 
 
 def _at(values: Tensor, entries: Int[Tensor, "*shape"]) -> Tensor:
@@ -227,7 +227,7 @@ def _at(values: Tensor, entries: Int[Tensor, "*shape"]) -> Tensor:
     return values.take(entries.clamp(min=0))
 
 
-def _slices(pairs: Pairs, copies: int) -> Tensor:
+def _slices(pairs: CopiedRows, copies: int) -> Tensor:
     return offsets(counts(pairs.copy, copies)).cpu()
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from symmetrize.arrays.segments import counts
 from symmetrize.data.attributes import below
-from symmetrize.data.forms import plain
+from symmetrize.data.forms import plain_tensor
 from symmetrize.data.numbering import COUNTED, Increments, columns
 from symmetrize.data.owners import slices_of
 from symmetrize.data.rows import Kind, Rows, several_of_structures
@@ -67,7 +67,7 @@ class Reader:
         else:
             dim = self._dim(path, key, value)
             assert dim is not None
-            entries = columns(plain(value).movedim(dim, 0))
+            entries = columns(plain_tensor(value).movedim(dim, 0))
             if dim == 0 and len(entries) == len(self.owner_of["point"]):
                 kind, owner = "point", self.owner_of["point"]
             else:
@@ -141,7 +141,7 @@ class Reader:
 
     def _edges(self, value: Tensor) -> Rows:
         """The edges, with the structure of the point that each leads from."""
-        entries = plain(value)
+        entries = plain_tensor(value)
         if self.increments.of_all("edge_index") is None:  # not between points, says their class
             found = self.rows("edge_index", "edge_index", entries)
             assert found is not None, "edges are a tensor with rows"
@@ -240,4 +240,4 @@ class Reader:
 
 def plain_or_number(value: Any) -> Any:
     """A tensor without what subclasses know beside it; a number of Python as it is."""
-    return plain(value) if isinstance(value, Tensor) else value
+    return plain_tensor(value) if isinstance(value, Tensor) else value

@@ -132,7 +132,7 @@ def merged(ensemble: Ensemble) -> Ensemble:
     return replace(ensemble.take(first), rotations=mean / total[:, None, None], weights=total)
 
 
-def draw(ensemble: Ensemble, generator: torch.Generator | None = None) -> Ensemble:
+def drawn(ensemble: Ensemble, generator: torch.Generator | None = None) -> Ensemble:
     """One member for each owner, drawn with its weight; an unbiased estimate of the average.
 
     The weight of the drawn member is 1, with the gradient of the logarithm of its weight, so that

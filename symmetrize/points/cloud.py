@@ -200,7 +200,7 @@ class Vectors:
         )
 
 
-def centered(
+def about_centroid(
     structures: Points,
 ) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "size"]]:
     """Positions from the centroid of their structure, in float64, and their resolution.
@@ -221,7 +221,7 @@ def centered(
 
 def centered_cloud(structures: Points) -> Vectors:
     """The points of each structure as vectors from its centroid."""
-    vectors, resolution = centered(structures)
+    vectors, resolution = about_centroid(structures)
     return Vectors.of(
         vectors,
         structures.batch,

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symmetrize.arrays.segments import counts, segment_sum
-from symmetrize.contract import Contract, Order
+from symmetrize.contract import Contract, Smoothness
 from symmetrize.data.clusters import clusters
 from symmetrize.data.layout import extended, layout
 from symmetrize.data.reading import check_inputs, fields_of, read_points
@@ -140,7 +140,7 @@ class Centers(Scope):
         sight = declared.receptive_field
         return None if sight is None else BEYOND * sight
 
-    def order(self, declared: Contract) -> Order:
+    def order(self, declared: Contract) -> Smoothness:
         """None for a network that sees points at the end of their environment."""
         return declared.smoothness if declared.envelope or declared.cutoff is not None else None
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from symmetrize.contract import Contract, Order
+from symmetrize.contract import Contract, Smoothness
 from symmetrize.frames import Frames
 from symmetrize.representation import Representation
 from symmetrize.scopes.scene import Reduce, Scene
@@ -58,7 +58,7 @@ class Scope(ABC):
         """The length for frames that a network brings along, in the unit of its cutoff."""
         return declared.cutoff
 
-    def order(self, declared: Contract) -> Order:
+    def order(self, declared: Contract) -> Smoothness:
         """The smoothness that is left of a network's own."""
         return declared.smoothness
 

@@ -18,7 +18,7 @@ from backbones.baseline import Baseline
 from backbones.edges import with_edges
 from backbones.pet import PET
 from backbones.pet.buckets import buckets
-from backbones.pet.edges import edges_of
+from backbones.pet.edges import directed_pairs
 from symmetrize import (
     Contract,
     Ensemble,
@@ -139,7 +139,7 @@ def test_water_is_hardly_padded():
 
 def test_edges_of_a_crystal_lead_back_and_have_all_images():
     data = with_edges(crystal(), CUTOFF)
-    edges = edges_of(data)
+    edges = directed_pairs(data)
     torch.testing.assert_close(edges.vectors[edges.reverse], -edges.vectors, rtol=0, atol=1e-14)
     assert torch.equal(edges.reverse[edges.reverse], torch.arange(data.num_edges))
     lattice = torch.tensor(list(itertools.product(range(-3, 4), repeat=3))).double()
