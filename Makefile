@@ -1,6 +1,6 @@
 # make demo        train a small network, make it equivariant, print a table, draw a figure
 # make figures     the same, with figure and numbers kept where README shows them
-# make test        the tests (10 minutes on 2 cores); WORKERS=8 for more cores
+# make test        the tests (8 minutes on 2 cores); WORKERS=8 for more cores
 # make test-deep   the slow tests, and the laws on many more examples
 # make check       format, lint, types, and every example in README, docs and docstrings
 # make format      repair format and lint where that can be done
@@ -21,8 +21,11 @@ ifneq ($(SYMMETRIZE_DATA),)
 export SYMMETRIZE_DATA
 endif
 
-# Each test worker has one core to itself: more threads would only fight over it.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+# Each test worker has one core to itself: more threads would only fight over it. One that is done
+# takes tests from another, as some take many seconds.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# The pages that `make check` runs
+PAGES := tests/project/test_documentation.py
 
 # Every benchmark answers one question and writes benchmarks/results/NAME.json.
 # Those that train networks for an hour are left to be called by name.
@@ -42,7 +45,7 @@ figures: $(STAMP)
 	$(BIN)/python scripts/update_readme.py
 
 test: $(STAMP)
-	$(PYTEST)
+	$(PYTEST) --ignore $(PAGES)
 
 test-deep: $(STAMP)
 	$(PYTEST) -m "slow or deep"
@@ -51,7 +54,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules symmetrize backbones equivariance_tests tests/project/test_documentation.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules symmetrize backbones equivariance_tests $(PAGES)
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -18,7 +18,7 @@ from equivariance_tests.measure.chance import RANDOM, is_random
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.model.energies import ENERGY, FORCES, STRESS, VIRIAL, derivatives_in
 from symmetrize import Output, per_point
-from symmetrize.outputs import Declaration
+from symmetrize.declaration import Declaration
 from symmetrize.representation import as_representation
 
 

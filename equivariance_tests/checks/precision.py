@@ -19,7 +19,7 @@ from equivariance_tests.measure.turning import turning_errors
 from equivariance_tests.measure.worst import Errors
 from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
-from symmetrize.outputs import ONLY
+from symmetrize.declaration import ONLY
 
 COARSE, FINE = torch.float32, torch.float64
 SEEDS = 6

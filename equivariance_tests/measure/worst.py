@@ -19,7 +19,7 @@ from equivariance_tests.measure.rounding import EXACT
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.model.answers import Answers
 from symmetrize import Contract
-from symmetrize.outputs import ONLY
+from symmetrize.declaration import ONLY
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ from backbones import (
 from symmetrize import HierarchicalFrames, Symmetrizer, per_point
 from symmetrize.contract import lowest
 from symmetrize.groups import random_rotations
+from tests.common.laws import EXACT, elements, law_error, spreads
+from tests.common.paths import PATHS, SMOOTH, Path, moving_last, points, scan_of
 from tests.common.strata import CASES, CUTOFF, EYE, TURNS, Shape, collate, turned_output
-from tests.symmetrize.test_exactness import EXACT, elements, law_error, spreads
-from tests.symmetrize.test_smoothness import PATHS, SMOOTH, Path, moving_last, points, scan_of
 
 SMALL = {"width": 0.125}
 # two rounds that see as far as the environments of the shapes

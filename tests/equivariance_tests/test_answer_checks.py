@@ -24,7 +24,7 @@ from equivariance_tests.measure.trial import Trial
 from equivariance_tests.measure.walk import history_machine
 from equivariance_tests.report.failures import NonFinite, Raises, Stale
 from symmetrize import Contract, Symmetrizer, per_point
-from tests.common.strata import DeepSet
+from tests.common.networks import DeepSet
 
 # of which none takes long
 CHECKS = (Finiteness(), Determinism(), Batching(), Placement())

@@ -42,9 +42,12 @@ from equivariance_tests.report.figure import draw
 from equivariance_tests.report.text import WIDTH
 from symmetrize import Symmetrizer
 from tests.common.healthy import HEALTHY
-from tests.common.strata import DeepSet
+from tests.common.networks import DeepSet
 
 TINY = Profile("tiny", clouds=40, slow_clouds=0, slow_cases=2, shrinking=5.0)
+# where only the verdict counts, whatever the cloud, and where structures are asked one by one
+LARGEST = dataclasses.replace(TINY, shrinking=0)
+ONE_BY_ONE = dataclasses.replace(LARGEST, clouds=10, case_points=6)
 OUTPUTS = {"energy": "0e", "dipole": "1o"}
 BARE, DECLARED = DeepSet(OUTPUTS), Contract(OUTPUTS)
 # One check of each kind
@@ -177,7 +180,7 @@ class NeverAlone(PairNetwork):
 
 @pytest.mark.parametrize(("model", "batched"), [(NeverAlone(), True), (Leaking(), False)])
 def test_only_models_that_mix_up_their_batch_are_asked_one_by_one(model, batched):
-    certification = Certification(Trial.of(model), TINY)
+    certification = Certification(Trial.of(model), ONE_BY_ONE)
     assert certification.finding("batching").verdict == "failed"
     assert certification.trial.subject.batched is batched
     # what it does not answer alone is told once, and not taken for a fault of symmetry
@@ -185,14 +188,14 @@ def test_only_models_that_mix_up_their_batch_are_asked_one_by_one(model, batched
 
 
 def test_a_model_that_mixes_up_its_batch_is_evaluated_one_by_one():
-    report = certified(Leaking(), checks=["batching", "vacuity", "parity"])
+    report = certified(Leaking(), checks=["batching", "vacuity", "parity"], profile=ONE_BY_ONE)
     assert report["batching"].verdict == "failed"
     assert report["parity"].verdict == "passed"
 
 
 def test_a_random_model_is_not_compared_with_itself():
     names = ["determinism", "parity", "permutation"]
-    report = certified(Noisy(), checks=names)
+    report = certified(Noisy(), checks=names, profile=LARGEST)
     verdicts = [report[name].verdict for name in names]
     assert verdicts == ["failed", "failed", "skipped"]
     assert report["permutation"].reason == "the model is random"
@@ -278,13 +281,14 @@ def test_nothing_at_all_to_say_is_not_a_pass():
 
 def test_known_failures_are_strict():
     reason = "learned from molecules of one hand"
-    known = certified(BARE, DECLARED, checks=["parity"], known={"parity": reason})
+    how = {"checks": ["parity"], "profile": LARGEST}
+    known = certified(BARE, DECLARED, known={"parity": reason}, **how)
     assert known.passed
     assert known["parity"].verdict == "known"
     assert reason in str(known)
     assert known.failures == []
 
-    passes = certified(PairNetwork(), checks=["parity"], known=["parity"])
+    passes = certified(PairNetwork(), known=["parity"], **how)
     assert passes["parity"].verdict == "failed"
     assert "but it passes" in passes["parity"].reason
     assert not passes.passed
@@ -312,7 +316,8 @@ def test_what_is_not_understood_is_refused(how, said):
 
 
 def test_reports_are_plain_json():
-    report = certified(BARE, DECLARED, checks=["parity", "permutation", "locality"])
+    how = {"checks": ["parity", "permutation", "locality"], "profile": LARGEST}
+    report = certified(BARE, DECLARED, **how)
     command = "python -m equivariance_tests /" + "home/me/contract.toml"
     found = json.loads(json.dumps(report.to_json(command), allow_nan=False))
     assert found["status"] == "refuted"

@@ -105,13 +105,10 @@ def test_refuted(folder):
     assert (folder / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_could_not_run(folder):
-    done = command(folder, "my_models:missing", "--contract", "contract.toml")
-    assert done.returncode == 2
-    assert (
-        done.stderr
-        == "could not run: 'my_models:missing' is not there: my_models has no 'missing'\n"
-    )
+def test_could_not_run(folder, capsys):
+    assert main(["my_models:missing", "--contract", "contract.toml"]) == 2
+    said = "could not run: 'my_models:missing' is not there: my_models has no 'missing'\n"
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize(

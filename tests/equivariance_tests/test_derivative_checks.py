@@ -16,7 +16,8 @@ from equivariance_tests.measure.differences import Differences
 from equivariance_tests.measure.trial import Trial
 from symmetrize import Contract, Symmetrizer, per_point
 from symmetrize.representation import as_representation
-from tests.common.strata import DeepSet, wigner
+from tests.common.networks import DeepSet
+from tests.common.strata import wigner
 
 # Shapes are checked in other tests: here they would take most of the time
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")

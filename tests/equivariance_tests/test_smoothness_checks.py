@@ -17,7 +17,7 @@ from equivariance_tests.clouds import Cloud
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.report.failures import CurvatureBreak, Failure, Jump, Kink
 from symmetrize import Contract, FrameAveraging, HierarchicalFrames, Symmetrizer, cutoff_switch
-from tests.common.strata import DeepSet
+from tests.common.networks import DeepSet
 
 # Shapes are checked in other tests: here they would take most of the time
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")

@@ -33,7 +33,7 @@ from symmetrize import (
     Symmetrizer,
     per_point,
 )
-from tests.common.strata import DeepSet, bump
+from tests.common.networks import DeepSet, bump
 
 # Shapes are checked in other tests: here they would take most of the time
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
