@@ -212,11 +212,12 @@ def test_all_fields_of_a_contract(tmp_path):
 
         [outputs]
         energy = "0e"
-        forces = {representation = "1o", per_point = true}
+        forces = {representation = "1o", rows = "point"}
+        charges = {representation = "0e", per_point = true}
         """,
     )
     assert contract == Contract(
-        {"energy": "0e", "forces": per_point("1o")},
+        {"energy": "0e", "forces": per_point("1o"), "charges": per_point("0e")},
         inputs={"field": "1o"},
         group="SO(3)",
         smoothness=2,
@@ -240,7 +241,10 @@ def test_words_for_what_toml_cannot_say(tmp_path):
         ("group = 'O(3)'", "the contract has no `outputs`"),
         ("outputs = {energy = 3}", "the output 'energy' is 3 but must be a representation"),
         ("outputs = {energy = {per_point = true}}", "must be a representation"),
-        ("outputs = {e = {representation = '0e', by_point = 1}}", "'e' has no by_point, but: rep"),
+        (
+            "outputs = {e = {representation = '0e', by_point = 1}}",
+            "the output 'e' must have .*by_point",
+        ),
         ("outputs = '0e'\nrounds = 0", "`rounds` is 0 but must be an integer, at least 1"),
         ("outputs = '0e'\nsmoothness = 'very'", "smoothness|wrong type"),
         ("outputs = '0e'\ncutoff = '5 A'", "cutoff|wrong type"),
