@@ -107,7 +107,10 @@ class Centers(Scope):
             whole, taken = plain_tensor(data.edge_index)[0], plain_tensor(source.data.edge_index)[0]
             answers["edge"] = Answers(whole, edges, central[taken])
         if view.prepare is not None:
+            given = source.data.get("edge_index")
             prepared = view.prepare(source.data)
+            if prepared.get("edge_index") is not given:  # no longer those of the data
+                answers.pop("edge", None)
             source = replace(source, data=prepared, layout=extended(source.layout, prepared))
         fields = fields_of(source.data, source.layout, view.inputs, envelope=found.envelope)
         neighbors = replace(found.cloud, fields=fields)
