@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from e3nn import o3
 
-from symmetrize.data.rows import RowsOf
+from symmetrize.data.rows import RowsOf as RowsOf
 from symmetrize.plain import fields, plain
 from symmetrize.representation import Representation, as_representation
 

@@ -25,7 +25,7 @@ from backbones import (
 )
 from backbones.adapters import Call, Dense, connect, offer_to_pyg
 from backbones.checkpoint import load, save
-from equivariance_tests.calls import as_network
+from equivariance_tests.model.calls import as_network
 from symmetrize import Contract, Frames, HierarchicalFrames, Symmetrizer, per_point
 from symmetrize.declaration import Declaration
 

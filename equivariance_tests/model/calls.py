@@ -58,7 +58,7 @@ its arguments tell
             )
         return _as_said(model, contract, call)
     if hasattr(model, "calculate") and hasattr(model, "implemented_properties"):
-        from equivariance_tests.calculators import OfAtoms
+        from equivariance_tests.model.calculators import OfAtoms
 
         return OfAtoms(model, contract)
     if not callable(model):
@@ -119,7 +119,9 @@ class OfPositions:
             for rows in data.pos.split(sizes)
         ]
         values = {
-            name: (torch.cat if output.per_point else torch.stack)([one[name] for one in found])
+            name: (torch.stack if output.rows == "structure" else torch.cat)(
+                [one[name] for one in found]
+            )
             for name, output in self.outputs.items()
         }
         return self.outputs.unnamed(values)

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION, Outcome
+from equivariance_tests.checks.base import Outcome
 from equivariance_tests.clouds import STRATA, Cloud, Setting, Structure
 from equivariance_tests.clouds.crystals import CRYSTALS
 from equivariance_tests.clouds.strategies import ORIENTATIONS
-from equivariance_tests.clouds.turns import UNTURNED
+from equivariance_tests.clouds.turns import GENERIC_ORIENTATION, UNTURNED
 
 Rank = tuple[int, ...]
 Judge = Callable[[Sequence[Cloud]], Sequence[Outcome]]

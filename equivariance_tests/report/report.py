@@ -2,67 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import Failure
+from equivariance_tests.report.failures import Failure
+from equivariance_tests.report.finding import Finding
+from equivariance_tests.report.plain import plain, without_folders
+from equivariance_tests.report.text import counted, described, heading, refused
 from symmetrize import Contract
+from symmetrize.provenance import provenance
 
-Verdict = Literal["passed", "failed", "skipped", "known", "could not run"]
 Status = Literal["certified", "refuted", "could not run"]
-# Whole numbers that a failure may have, among its details, beside the kind and the cloud
-OF_A_BREAK = ("place", "size", "order")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    Attributes:
-        check: its name.
-        law: what was checked, in one line.
-        verdict: "passed", "failed", "skipped" if it cannot say anything, "known" if it failed as
-            expected, or "could not run" if it raised something that is not about the model.
-        error: the worst, or that of the failure, in the unit of the check.
-        bound: what rounding explains of it.
-        cases: number of clouds that were judged.
-        cloud: on which the error was found.
-        failure: the smallest counterexample.
-        reason: why it was skipped, is known to fail, or could not run.
-        seconds: that it took.
-    """
-
-    check: str
-    law: str
-    verdict: Verdict
-    error: float = math.nan
-    bound: float = math.nan
-    cases: int = 0
-    cloud: Cloud | None = None
-    failure: Failure | None = None
-    reason: str = ""
-    seconds: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain types."""
-        return plain(
-            {
-                "check": self.check,
-                "law": self.law,
-                "verdict": self.verdict,
-                "error": self.error,
-                "bound": self.bound,
-                "cases": self.cases,
-                "cloud": None if self.cloud is None else repr(self.cloud),
-                "failure": None if self.failure is None else failure_to_json(self.failure),
-                "reason": without_folders(self.reason),
-                "seconds": round(self.seconds, 3),
-            }
-        )
 
 
 @dataclass(frozen=True)
@@ -126,8 +77,6 @@ class Report:
 
     def to_json(self, command: str = "certify") -> dict[str, Any]:
         """Everything in plain types, with versions, machine, date and command; no folders."""
-        from symmetrize.provenance import provenance
-
         return plain(
             {
                 "model": self.model,
@@ -143,31 +92,18 @@ class Report:
             }
         )
 
+    @property
+    def summary(self) -> str:
+        """The verdict, and how many of the checks and clouds it rests on; or why there is none."""
+        if self.reason:
+            return refused(self.status, self.reason)
+        return counted(self.status, self.findings)
+
     def __str__(self) -> str:
-        from equivariance_tests.screen import screen
-
-        return screen(self)
-
-
-def failure_to_json(failure: Failure) -> dict[str, Any]:
-    """What is wrong, on which cloud, where on a path, how large, of which order."""
-    details = dict(failure.details)
-    return {
-        "kind": failure.kind,
-        "said": failure.said,
-        "cloud": None if failure.cloud is None else repr(failure.cloud),
-        "code": failure.code,
-        "error": failure.error,
-        "bound": failure.bound,
-        **{name: details.pop(name, None) for name in OF_A_BREAK},
-        "details": details,
-        "curve": curve_of(failure),
-    }
-
-
-def curve_of(failure: Failure) -> dict[str, Any] | None:
-    """The values about a break, or the ranges as a cloud approaches a stratum, if there are any."""
-    return getattr(failure, "curve", None) or failure.details.get("curve")
+        """The whole report, in lines of up to 100 columns where code does not need more."""
+        table = [] if self.reason else described(self.findings)
+        head = heading(self.model, self.contract, self.setting)
+        return "\n\n".join([head, *table, self.summary])
 
 
 def contract_to_json(contract: Contract) -> dict[str, Any]:
@@ -193,29 +129,3 @@ def contract_to_json(contract: Contract) -> dict[str, Any]:
             )
         },
     }
-
-
-def plain(value: Any) -> Any:
-    """The same in what JSON has: numbers that are not finite by name, what is unknown as code.
-
-    >>> plain({"a": (1, math.inf), "b": {2: None}})
-    {'a': [1, 'inf'], 'b': {'2': None}}
-    """
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping):
-        return {str(name): plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(one) for one in value]
-    return plain(value.tolist()) if hasattr(value, "tolist") else repr(value)
-
-
-def without_folders(text: str) -> str:
-    """Absolute paths shortened to the name of the file: a report is about a model, not a machine.
-
-    >>> without_folders("no file '" + "/home" + "/me/net.pt' at 1/2")
-    "no file 'net.pt' at 1/2"
-    """
-    return re.sub(r"(?<![\w./])(?:[A-Za-z]:[\\/]|/)(?:[^\s/\\'\"]+[/\\])+", "", text)

@@ -15,8 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.subject import Answers, Subject
-from equivariance_tests.yardstick import EXACT
+from equivariance_tests.measure.rounding import EXACT
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.answers import Answers
 from symmetrize import Contract
 from symmetrize.declaration import ONLY
 
@@ -30,33 +31,41 @@ class Place:
         part: the irrep, one of several copies by its number, or the Cartesian tensor.
         parts: how many of them the output has.
         size: of the error, in the unit of the output; the largest of the components of the part.
-        point: to which it belongs, of an output of points.
+        ends: the point to which it belongs, or both ends of the edge; none of a structure.
     """
 
     output: str
     part: str
     parts: int
     size: float
-    point: int | None = None
+    ends: tuple[int, ...] = ()
 
     @property
     def said(self) -> str:
         """The output, and which part of it if it has several.
 
-        >>> Place("vectors", "1o[2]", 3, 0.1, 4).said
+        >>> Place("vectors", "1o[2]", 3, 0.1, (4,)).said
         "the output 'vectors' (1o[2]) of point 4"
         """
         said = "the output" if self.output == ONLY else f"the output {self.output!r}"
         if self.parts > 1:
             said += f" ({self.part})"
-        return said if self.point is None else f"{said} of point {self.point}"
+        return f"{said} of {self._row} {self._number}" if self.ends else said
+
+    @property
+    def _row(self) -> str:
+        return "point" if len(self.ends) == 1 else "edge"
+
+    @property
+    def _number(self) -> int | tuple[int, ...]:
+        return self.ends[0] if len(self.ends) == 1 else self.ends
 
     @property
     def details(self) -> dict[str, Any]:
         """The same as plain values by name."""
         found: dict[str, Any] = {"output": self.output, "part": self.part}
-        if self.point is not None:
-            found["point"] = self.point
+        if self.ends:
+            found[self._row] = self._number
         return {**found, "error in its unit": self.size}
 
 
@@ -88,13 +97,13 @@ class Worst:
     """The largest error of each structure so far.
 
     Args:
-        subject: the model, whose spreads errors are measured in.
+        trial: the model, whose spreads errors are measured in.
         size: number of structures.
         done: what is done, where nothing makes an error.
     """
 
-    def __init__(self, subject: Subject, size: int, done: str = "") -> None:
-        self.subject = subject
+    def __init__(self, trial: Trial, size: int, done: str = "") -> None:
+        self.trial = trial
         self.errors = torch.zeros(size, dtype=torch.float64)
         self.notes = [Note(done) for _ in range(size)]
 
@@ -111,13 +120,13 @@ class Worst:
             done: what was done, to all structures or to each.
             details: of each structure, for its note.
         """
-        scales = self.subject.yardstick.scales
+        scales = self.trial.scales
         errors = change.largest(scales).nan_to_num(nan=torch.inf)
-        exact = EXACT[self.subject.dtype]
+        exact = EXACT[self.trial.dtype]
         for i in (errors > self.errors).nonzero()[:, 0].tolist():
             place = None
             if float(errors[i]) > exact:
-                place = place_of(change.of(i), scales, self.subject.contract)
+                place = place_of(change.of(i), scales, self.trial.contract)
             said = done if isinstance(done, str) else done[i]
             self.notes[i] = Note(said, place, {} if details is None else details[i])
         self.errors = torch.maximum(self.errors, errors)
@@ -129,13 +138,13 @@ class Worst:
 
 
 def place_of(
-    changes: Mapping[str, Float[Tensor, "_ _"]],
+    change: Answers,
     scales: Mapping[str, Float[Tensor, "_"]],
     contract: Contract,
 ) -> Place | None:
     """Where the largest change of one structure is, in units of the spreads; None without any."""
     worst, found = -1.0, None
-    for name, values in changes.items():
+    for name, values in change.values.items():
         if not values.numel():
             continue
         shares = (values.abs() / scales[name]).nan_to_num(nan=torch.inf, posinf=torch.inf)
@@ -150,6 +159,6 @@ def place_of(
         blocks = output.representation.blocks
         (block,) = [b for b in blocks if b.columns.start <= column < b.columns.stop]
         size = float(values[row, block.columns].abs().nan_to_num(nan=math.inf).max())
-        place = row if output.per_point else None
-        found = Place(name, block.label, len(blocks), size, place)
+        ends = tuple(change.rows[name].ends[row].tolist())
+        found = Place(name, block.label, len(blocks), size, ends)
     return found

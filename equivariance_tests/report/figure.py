@@ -13,8 +13,8 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from equivariance_tests.report import Finding, Report, curve_of
-from equivariance_tests.screen import summary
+from equivariance_tests.report.finding import Finding
+from equivariance_tests.report.report import Report
 from symmetrize.extras import needed_for
 
 COLORS = {"passed": "#1b5e8c", "failed": "#c8442c", "known": "#d9a441", "could not run": "#c8442c"}
@@ -40,7 +40,7 @@ def draw(report: Report, path: Path) -> None:
     curves = [
         (finding, curve)
         for finding in report.findings
-        if finding.failure is not None and (curve := curve_of(finding.failure)) is not None
+        if finding.failure is not None and (curve := finding.failure.curve) is not None
     ][:MOST_CURVES]
     height = max(ROW * len(report.findings) + 1.4, PANEL * len(curves) + 0.6, 3.0)
     figure = Figure(figsize=(WIDE if curves else NARROW, height), layout="constrained")
@@ -54,7 +54,7 @@ def draw(report: Report, path: Path) -> None:
         for panel, (finding, curve) in zip(panels, curves, strict=True):
             _curve(panel, finding, curve)
     _errors(left.subplots(), report.findings)
-    figure.suptitle(f"{report.model}: {summary(report)}", x=0.01, ha="left", fontsize=11)
+    figure.suptitle(f"{report.model}: {report.summary}", x=0.01, ha="left", fontsize=11)
     figure.savefig(path, dpi=160)
 
 

@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from equivariance_tests.clouds import Structure
-from equivariance_tests.subject import SEED, Subject
+from equivariance_tests.measure.trial import SEED, Trial
+from equivariance_tests.model.slopes import gradients
 from symmetrize import Contract
 
 # (clouds, points, 3) positions to (clouds, values)
@@ -24,6 +25,8 @@ Function = Callable[[Float[Tensor, "clouds points 3"]], Float[Tensor, "clouds va
 NAMES = ("the output", "its gradient", "its Hessian times a vector")
 # Breaks of a higher order than this are beyond what a scan tells from what is smooth
 HIGHEST = 2
+# Derivatives of larger clouds take too long for what they add
+MOST_POINTS = 15
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Order:
         """What it is called in a sentence."""
         return NAMES[self.order]
 
-    def told(self, column: int, size: float) -> dict[str, Any]:
+    def about(self, column: int, size: float) -> dict[str, Any]:
         """Which output a value is of, and a part of its spread in its own unit; of outputs only."""
         if not self.columns:
             return {}
@@ -54,21 +57,24 @@ class Order:
         return {"output": name, "error in its unit": size * unit}
 
 
-def orders(subject: Subject, structure: Structure, highest: int = HIGHEST) -> list[Order]:
+def orders(trial: Trial, structure: Structure, highest: int = HIGHEST) -> list[Order]:
     """The output and those of its derivatives that the contract says are continuous.
 
     Derivatives that a model does not have, for it is not made of differentiable functions, are left
     out.
 
     Args:
-        subject: the model, in double precision.
+        trial: the model, in double precision.
         structure: the points, and whatever else stays as it is.
         highest: largest order of interest.
     """
-    claimed = claimed_order(subject.contract)
-    found = [Order(0, _outputs(subject, structure), _columns(subject, structure))]
+    claimed = claimed_order(trial.contract)
+    columns = _columns(trial, structure)
+    if not columns:  # a structure without edges, of a model of edges alone
+        return []
+    found = [Order(0, _outputs(trial, structure), columns)]
     for order in range(1, 1 + min(highest, claimed)):
-        function = _derivative(subject, structure, order)
+        function = _derivative(trial, structure, order)
         try:
             defined = function(structure.positions[None])
         except (RuntimeError, NotImplementedError):
@@ -90,38 +96,40 @@ def _variants(structure: Structure, positions: Tensor) -> list[Structure]:
     return [structure.at(one) for one in positions]
 
 
-def _outputs(subject: Subject, structure: Structure) -> Function:
-    scales = subject.yardstick.scales
+def _outputs(trial: Trial, structure: Structure) -> Function:
+    scales = trial.scales
 
     def function(positions: Tensor) -> Tensor:
-        answers = subject(_variants(structure, positions))
+        answers = trial(_variants(structure, positions))
         rows = [
             (values / scales[name]).reshape(len(positions), -1)
             for name, values in answers.values.items()
+            if name in trial.lasting
         ]
-        return torch.cat(rows, 1)
+        return torch.cat([positions.new_zeros(len(positions), 0), *rows], 1)
 
     return function
 
 
-def _columns(subject: Subject, structure: Structure) -> tuple[tuple[str, float], ...]:
+def _columns(trial: Trial, structure: Structure) -> tuple[tuple[str, float], ...]:
     """The output and the spread that belong to each value of ``_outputs``."""
-    found: list[tuple[str, float]] = []
-    for name, output in subject.contract.outputs.items():
-        rows = len(structure) if output.per_point else 1
-        found += rows * [(name, scale) for scale in subject.yardstick.scales[name].tolist()]
-    return tuple(found)
+    return tuple(
+        (name, scale)
+        for name in trial.lasting
+        for _ in range(structure.number(trial.contract.outputs[name].rows))
+        for scale in trial.scales[name].tolist()
+    )
 
 
-def _derivative(subject: Subject, structure: Structure, order: int) -> Function:
-    covector = subject.covector(subject.yardstick.scales)
-    unit = subject.setting.unit
+def _derivative(trial: Trial, structure: Structure, order: int) -> Function:
+    covector = trial.covector()
+    unit = trial.setting.unit
     generator = torch.Generator().manual_seed(SEED)
     direction = torch.randn(len(structure), 3, dtype=torch.float64, generator=generator)
 
     def function(positions: Tensor) -> Tensor:
         along = [unit * direction] * len(positions) if order == 2 else None
-        found = subject.gradients(_variants(structure, positions), covector, along)
+        found = gradients(trial.subject, _variants(structure, positions), covector, along)
         if found is None:
             return positions.new_zeros(len(positions), 0)
         return unit * found.reshape(len(positions), -1)

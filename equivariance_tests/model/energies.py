@@ -12,26 +12,16 @@ that the laws hold for calculators and for any other black box.
 
 from __future__ import annotations
 
-import copy
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
-from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import Outcome
-from equivariance_tests.checks.derivatives import DerivativeLaw, Measured
-from equivariance_tests.checks.determinism import RANDOM, is_random
-from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.subject import Answers, Subject
-from symmetrize import Contract, per_point
-from symmetrize.declaration import Declaration
-from symmetrize.outputs import Output
-from symmetrize.representation import as_representation
+from equivariance_tests.clouds import Structure
+from equivariance_tests.model.answers import Answers
+from symmetrize import Contract, Output
 
 ENERGY, FORCES, STRESS, VIRIAL = "energy", "forces", "stress", "virial"
 TENSOR = (3, 3)
@@ -61,7 +51,7 @@ def _fits(name: str, output: Output) -> bool:
     turns = output.representation
     if name == FORCES:
         return output.per_point and turns.dim == 3 and turns.lmax == 1
-    return not output.per_point and turns.value_shape == TENSOR
+    return output.rows == "structure" and turns.value_shape == TENSOR
 
 
 def volume(structure: Structure) -> float | None:
@@ -84,12 +74,12 @@ def energies(answers: Answers) -> Float[Tensor, "structures"]:
     """The energy of each structure, a sum if it is one of points."""
     values = answers.values[ENERGY][:, 0]
     zeros = torch.zeros(answers.size, dtype=torch.float64)
-    return zeros.index_add(0, answers.owner[ENERGY], values)
+    return zeros.index_add(0, answers.rows[ENERGY].owner, values)
 
 
 def forces(answers: Answers) -> list[Float[Tensor, "points 3"]]:
     """The forces on the points of each structure."""
-    sizes = torch.bincount(answers.owner[FORCES], minlength=answers.size)
+    sizes = torch.bincount(answers.rows[FORCES].owner, minlength=answers.size)
     return list(answers.values[FORCES].split(sizes.tolist()))
 
 
@@ -111,68 +101,3 @@ def gradients_of(name: str, answers: Answers, structures: Sequence[Structure]) -
     if name == FORCES:
         return [-one for one in forces(answers)]
     return list(by_strain(name, answers, structures))
-
-
-def with_derivatives(subject: Subject) -> Subject:
-    """The same model; a calculator that has forces or a stress is asked for them, too.
-
-    Of a calculator the contract need not name them: it has them whether or not they are declared.
-    """
-    known = getattr(subject.model, "implemented_properties", ())
-    contract = subject.contract
-    named = dict(contract.outputs)
-    if not known or ENERGY not in named:
-        return subject
-    if FORCES in known:
-        named.setdefault(FORCES, per_point("1o"))
-    if STRESS in known and contract.periodic:
-        named.setdefault(STRESS, Output(as_representation("ij=ji")))
-    if len(named) == len(contract.outputs):
-        return subject
-    if subject not in _EXTENDED:
-        extended = copy.copy(contract)
-        object.__setattr__(extended, "outputs", Declaration.of(named))
-        other = copy.copy(subject)
-        other.contract = extended
-        other.setting = replace(subject.setting, contract=extended)
-        _EXTENDED[subject] = other.at(subject.dtype)
-    return _EXTENDED[subject]
-
-
-_EXTENDED: WeakKeyDictionary[Subject, Subject] = WeakKeyDictionary()
-
-
-class EnergyLaw(DerivativeLaw):
-    """A law of an energy and what is returned as its derivatives, by values alone.
-
-    Attributes:
-        of: those of the derivatives that it speaks of.
-    """
-
-    order = 0
-    of: ClassVar[tuple[str, ...]] = (FORCES, STRESS, VIRIAL)
-
-    @abstractmethod
-    def measured(self, subject: Subject, structures: Sequence[Structure]) -> list[Measured]:
-        """How the law holds on each structure."""
-
-    def silent(self, subject: Subject) -> str | None:
-        """Only what has both."""
-        subject = with_derivatives(subject)
-        contract = subject.contract
-        if not set(self.of) & set(derivatives_in(contract)):
-            return f"no `energy` with {' or '.join(f'`{name}`' for name in self.of)}"
-        if float(subject.yardstick.scales[ENERGY][0]) == torch.inf:
-            return "the energy is the same for all clouds"
-        return RANDOM if is_random(subject) else None
-
-    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
-        """How the law holds on each cloud, in their order."""
-        return super().outcomes(with_derivatives(subject), clouds)
-
-    def _reasons(self, subject: Subject, clouds: Sequence[Cloud]) -> dict[Cloud, str]:
-        reasons = {cloud: self.unclaimed(subject, cloud) for cloud in clouds}
-        kept = [cloud for cloud, reason in reasons.items() if not reason]
-        for cloud, good in zip(kept, subject.answered(kept), strict=True):
-            reasons[cloud] = "" if good else "the model has no answer"
-        return reasons

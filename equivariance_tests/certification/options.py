@@ -10,11 +10,11 @@ import inspect
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from equivariance_tests.certification import certify
-from equivariance_tests.subject import Subject
+from equivariance_tests.certification.certification import certify
+from equivariance_tests.model.subject import Subject
 
 # How the model is asked
-OF_SUBJECTS = tuple(inspect.signature(Subject).parameters)[2:]
+OF_SUBJECTS = tuple(inspect.signature(Subject.of).parameters)[2:]
 # And what is tried
 OF_CERTIFICATIONS = tuple(inspect.signature(certify).parameters)[2:]
 # In a suite each check is a test, and pytest says how far it is

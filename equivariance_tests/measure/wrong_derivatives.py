@@ -15,7 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.energies import (
+from equivariance_tests.clouds import Structure
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.energies import (
     FORCES,
     STRESS,
     energies,
@@ -23,8 +25,6 @@ from equivariance_tests.checks.energies import (
     strained,
     volume,
 )
-from equivariance_tests.clouds import Structure
-from equivariance_tests.subject import Subject
 
 # Steps of differences, in units of length or of strain, by powers of two
 STEPS = (2.0**-8, 2.0**-10)
@@ -127,17 +127,17 @@ class Line:
         return "along a symmetric strain of positions and cell"
 
 
-def explained(subject: Subject, line: Line) -> tuple[str, dict[str, Any]]:
+def explained(trial: Trial, line: Line) -> tuple[str, dict[str, Any]]:
     """What is wrong in words, if that can be told, and what is returned where it should be what.
 
     In double precision if the model runs in it: differences have more digits there.
     """
     structure, name = line.structure, line.name
     try:
-        fine = subject.at(torch.float64)
+        fine = trial.at(torch.float64)
         ours, true = _returned(fine, structure, name), _expected(fine, structure, name)
     except Exception:  # a model of single precision alone
-        ours, true = _returned(subject, structure, name), _expected(subject, structure, name)
+        ours, true = _returned(trial, structure, name), _expected(trial, structure, name)
     if not bool(torch.isfinite(ours).all() and torch.isfinite(true).all()):
         return "", {}
     words = next((said for said in _told(structure, name, ours, true) if said), "")
@@ -153,8 +153,8 @@ def explained(subject: Subject, line: Line) -> tuple[str, dict[str, Any]]:
     }
 
 
-def _returned(subject: Subject, structure: Structure, name: str) -> Tensor:
-    (gradient,) = gradients_of(name, subject([structure]), [structure])
+def _returned(trial: Trial, structure: Structure, name: str) -> Tensor:
+    (gradient,) = gradients_of(name, trial([structure]), [structure])
     return _as_output(gradient, structure, name)
 
 
@@ -165,15 +165,15 @@ def _as_output(gradient: Tensor, structure: Structure, name: str) -> Tensor:
     return -gradient
 
 
-def _expected(subject: Subject, structure: Structure, name: str) -> Tensor:
+def _expected(trial: Trial, structure: Structure, name: str) -> Tensor:
     """The whole derivative by central differences, extrapolated once."""
     lines, units = [], []
     if name == FORCES:
         for k in range(3 * len(structure)):
             away = torch.zeros(3 * len(structure), dtype=torch.float64)
-            away[k] = subject.setting.unit
+            away[k] = trial.setting.unit
             lines.append(Line(structure, name, away.reshape(-1, 3)))
-            units.append(subject.setting.unit)
+            units.append(trial.setting.unit)
     else:
         for row, column in VOIGT:
             strain = torch.zeros(3, 3, dtype=torch.float64)
@@ -181,7 +181,7 @@ def _expected(subject: Subject, structure: Structure, name: str) -> Tensor:
             lines.append(Line(structure, name, strain))
             units.append(1.0 if row == column else 2.0)
     moved = [line.at(sign * t) for t in STEPS for sign in (1, -1) for line in lines]
-    values = energies(subject(moved)).reshape(len(STEPS), 2, len(lines))
+    values = energies(trial(moved)).reshape(len(STEPS), 2, len(lines))
     slopes = (values[:, 0] - values[:, 1]) / (2 * torch.tensor(STEPS).double()[:, None])
     ratio = (STEPS[0] / STEPS[1]) ** 2
     found = (ratio * slopes[1] - slopes[0]) / (ratio - 1) / torch.tensor(units).double()

@@ -1,6 +1,7 @@
 """What can be wrong with a model: one exception for each kind of failure.
 
-Kinds are types, so that a search for the smallest counterexample does not slip from one fault of a
+Here are those that several checks find; what is of one law stands beside it, in ``checks``. Kinds
+are types, so that a search for the smallest counterexample does not slip from one fault of a
 model to another. Each is an ``AssertionError`` and prints where it was found as code to paste.
 """
 
@@ -57,76 +58,10 @@ class Failure(AssertionError):  # noqa: N818 - of a model, not of a program
         return type(self), given, dict(vars(self))
 
 
-class NotEquivariant(Failure):
-    """Outputs do not turn as declared."""
-
-    kind = "not equivariant"
-
-
-class WrongParity(NotEquivariant):
-    """Outputs turn with rotations but not with reflections."""
-
-    kind = "wrong parity"
-
-
-class NotStabilized(Failure):
-    """The output of a symmetric cloud lacks the symmetry of the cloud."""
-
-    kind = "less symmetric than the cloud"
-
-
-class NotStationary(Failure):
-    """The derivative along an infinitesimal rotation is not that of the representation."""
-
-    kind = "wrong Lie derivative"
-
-
-class Imprecise(Failure):
-    """An error that does not fall with the precision of the numbers: it is in the method."""
-
-    kind = "error of the method"
-
-
-class NotPermuted(Failure):
-    """Outputs depend on the order of points."""
-
-    kind = "depends on the order of points"
-
-
-class NotTranslated(Failure):
-    """Outputs depend on where the cloud lies."""
-
-    kind = "depends on the origin"
-
-
-class NotBatched(Failure):
-    """Outputs depend on what else is in the batch."""
-
-    kind = "depends on the batch"
-
-
-class NotFaithful(Failure):
-    """Copies of a structure differ from it by more than a rotation."""
-
-    kind = "copies are not faithful"
-
-
-class NotDeterministic(Failure):
-    """The same input has several outputs."""
-
-    kind = "random"
-
-
 class Stale(Failure):
     """Outputs depend on what the model was asked before."""
 
     kind = "remembers"
-
-
-class WrongDtype(Failure):
-    """Outputs do not have the dtype, or are not on the device, of the positions."""
-
-    kind = "wrong dtype or device"
 
 
 class NonFinite(Failure):
@@ -139,60 +74,6 @@ class Raises(Failure):
     """The model raises on a valid input."""
 
     kind = "raises"
-
-
-class Vacuous(Failure):
-    """An output is the same for all clouds: every law holds for it, and says nothing."""
-
-    kind = "vacuous"
-
-
-class Indifferent(Failure):
-    """A wrong declaration passes too: the test cannot tell."""
-
-    kind = "negative control passes"
-
-
-class WrongGradient(Failure):
-    """The gradient is not that of the function."""
-
-    kind = "wrong gradient"
-
-
-class WorkNotClosed(Failure):
-    """The gradient, integrated along a path, is not the difference of the function."""
-
-    kind = "work is not closed"
-
-
-class WrongForces(Failure):
-    """Forces are not minus the derivative of the energy by the positions."""
-
-    kind = "wrong forces"
-
-
-class WrongStress(Failure):
-    """A stress or a virial is not the derivative of the energy by strain."""
-
-    kind = "wrong stress"
-
-
-class WrongWork(Failure):
-    """The work of the forces along a path is not what the energy falls by."""
-
-    kind = "work is not what the energy falls by"
-
-
-class NotExtensive(Failure):
-    """Two fragments out of sight of each other are not the sum of both."""
-
-    kind = "not extensive"
-
-
-class NotLocal(Failure):
-    """A point beyond the declared reach changes an output."""
-
-    kind = "sees beyond its cutoff"
 
 
 class Broken(Failure):

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equivariance_tests.calls import ATTRIBUTES, required
-from equivariance_tests.failures import first_line
-from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import UNRELATED, unrelated
+from equivariance_tests.clouds.cases import UNRELATED, unrelated
+from equivariance_tests.model.calls import ATTRIBUTES, required
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import first_line
 
 # Sets of integers that `z` may be, as far as a model of unknown species tells by trying
 KINDS: tuple[tuple[int, ...], ...] = ((1, 6, 8), (0, 1, 2), (6,), (8,), (14,))
@@ -38,22 +38,21 @@ OTHER_DTYPE = {torch.float64: torch.float32, torch.float32: torch.float64}
 
 
 def unanswered(subject: Subject) -> str | None:
-    """Why the model has no finite answer to any of many plain clouds, though it can be called.
+    """Of a model without a finite answer to any plain cloud: why errors have no unit.
 
-    Errors then have no unit, and only finiteness has something to say.
+    Only finiteness then has something to say. None if it cannot be called at all.
     """
-    if len(subject.yardstick.undefined) < UNRELATED or raised(subject) is not None:
+    if raised(subject) is not None:
         return None
     return f"the model has no finite answer to any of {UNRELATED} generic clouds"
 
 
 def refusal(subject: Subject) -> str | None:
-    """Why nothing can be said of the model: it raises on every plain cloud; None if it does not.
+    """Of a model without a finite answer to any plain cloud: why it cannot be called at all.
 
-    What it raises, what it was given, and the option that is missing.
+    What it raises, what it was given, and the option that is missing. None if it does not raise on
+    all of them.
     """
-    if len(subject.yardstick.undefined) < UNRELATED:
-        return None
     error = raised(subject)
     if error is None:
         return None
@@ -86,7 +85,7 @@ def _error(subject: Subject, structure: Any) -> Exception | None:
 
 def _helpful(subject: Subject) -> Iterator[str]:
     """Options with which the model answers one plain cloud, fewest changes first."""
-    for how, said in _trials(subject):
+    for how, said in _tries(subject):
         try:
             other = _with(subject, how)
             answers = other.together(other.structures(unrelated(other.contract)[:1]))
@@ -96,21 +95,21 @@ def _helpful(subject: Subject) -> Iterator[str]:
             continue
 
 
-Trial = tuple[dict[str, Any], str]
+Try = tuple[dict[str, Any], str]
 
 
-def _trials(subject: Subject) -> Iterator[Trial]:
+def _tries(subject: Subject) -> Iterator[Try]:
     """Further options, and how they are written; one, then two of them together, then three."""
     given = subject.setting.species
-    species: list[Trial] = [
+    species: list[Try] = [
         ({"species": kinds}, f"species={kinds}: give the integers that `z` may be")
         for kinds in ([] if given else KINDS)
     ]
-    others: list[Trial] = [
+    others: list[Try] = [
         ({"species": (kind,)}, f"species={(kind,)}, but `z` was {given[0]}") for kind in given[1:]
     ]
     prepared = _edges(subject)
-    calls: list[Trial] = [({"call": one}, f'call="{one}"') for one in CALLS if not subject.call]
+    calls: list[Try] = [({"call": one}, f'call="{one}"') for one in CALLS if not subject.call]
     precision, rest = _precision(subject), _of_contract(subject)
     yield from (*species, *others, *prepared, *precision, *rest, *calls)
     for one in (*species, *prepared, *precision):
@@ -121,7 +120,7 @@ def _trials(subject: Subject) -> Iterator[Trial]:
         yield {**one[0], **two[0], **call[0]}, f"{call[1]}, {two[1]} and {one[1]}"
 
 
-def _edges(subject: Subject) -> list[Trial]:
+def _edges(subject: Subject) -> list[Try]:
     if subject.prepare is not None:
         return []
     from backbones.adapters import connect
@@ -131,14 +130,14 @@ def _edges(subject: Subject) -> list[Trial]:
     return [({"prepare": connect(radius=radius)}, said)]
 
 
-def _precision(subject: Subject) -> list[Trial]:
+def _precision(subject: Subject) -> list[Try]:
     other = OTHER_DTYPE.get(subject.dtype)
     return [({"dtype": other}, f"dtype={other}, which is its precision")] if other else []
 
 
-def _of_contract(subject: Subject) -> list[Trial]:
+def _of_contract(subject: Subject) -> list[Try]:
     """Inputs that belong to structures, and cells."""
-    found: list[Trial] = []
+    found: list[Try] = []
     inputs = sorted(subject.contract.inputs)
     if set(inputs) - subject.setting.of_structures:
         found.append(({"of_structures": inputs}, f"of_structures={inputs}"))
@@ -160,7 +159,7 @@ def _with(subject: Subject, how: dict[str, Any]) -> Subject:
         "dtype": subject.dtype,
         "device": subject.device,
     }
-    return Subject(subject.model, **{**given, **how})
+    return Subject.of(subject.model, **{**given, **how})
 
 
 def _given(subject: Subject) -> str:

@@ -1,7 +1,7 @@
 """How far a certification is, over all its checks, and how long the rest will take.
 
-Checks take very different times. What they take of a whole, for networks that are right, is known
-from ``benchmarks.certify_durations``; the pace is that of the machine and the network at hand.
+Checks take very different times. What they take of a whole, ``Check.part``, is about the same for
+networks of very different cost; the pace is that of the machine and the network at hand.
 """
 
 from __future__ import annotations
@@ -9,40 +9,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-# Parts of the time of all checks, in hundredths, about the same for networks of very different cost
-PARTS = {
-    "history": 8,
-    "stabilizer": 4,
-    "precision ladder": 5,
-    "equivariance": 5,
-    "gradients": 5,
-    "work closure": 4,
-    "cutoff crossing": 13,
-    "path scan": 28,
-    "stratum approach": 9,
-}
-OTHERS = 2
-# Checks that run before their turn
-EARLY = ("determinism", "batching")
+from equivariance_tests.checks import CHECKS, Check
 
 
 class Remaining:
     """Told how far each check is, says how far all of them are.
 
     Args:
-        names: of the checks that will run, in their order.
+        checks: those that will run, in their order.
         clock: seconds.
 
     >>> now = iter([0.0, 10.0])  # determinism and batching come before, asked for or not
-    >>> bar = Remaining(["equivariance", "parity"], clock=lambda: next(now))
+    >>> chosen = [check for check in CHECKS if check.name in ("equivariance", "parity")]
+    >>> bar = Remaining(chosen, clock=lambda: next(now))
     >>> bar.tell("equivariance", 50, 100)
     >>> round(bar.part, 2), round(bar.seconds)
     (0.59, 7)
     """
 
-    def __init__(self, names: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
-        early = [name for name in EARLY if name not in names]
-        self.names, self.clock, self.start = [*early, *names], clock, clock()
+    def __init__(
+        self, checks: Sequence[Check], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        early = [check for check in CHECKS if check.decides]
+        self.early = {check.name for check in early}
+        # of each check its part of the time, in their order
+        self.parts = {check.name: check.part for check in (*early, *checks)}
+        self.names = [one.name for one in (*(e for e in early if e not in checks), *checks)]
+        self.clock, self.start = clock, clock()
         self.done: set[str] = set()
         self.current = ""
         self.within = 0.0
@@ -52,17 +45,17 @@ class Remaining:
         if check != self.current:
             self.done |= {self.current}
             # those before it in the order have had nothing to say
-            if check not in EARLY and check in self.names:
+            if check not in self.early and check in self.names:
                 self.done |= set(self.names[: self.names.index(check)])
         self.current, self.within = check, done / max(1, total)
 
     @property
     def part(self) -> float:
         """How much is done, from 0 to 1."""
-        whole = sum(map(_part, self.names))
-        done = sum((_part(name) for name in self.names if name in self.done), 0.0)
+        whole = sum(self.parts.values())
+        done = float(sum(self.parts[name] for name in self.names if name in self.done))
         if self.current in self.names and self.current not in self.done:
-            done += self.within * _part(self.current)
+            done += self.within * self.parts[self.current]
         return min(1.0, done / whole) if whole else 1.0
 
     @property
@@ -77,7 +70,3 @@ class Remaining:
         if seconds is None:
             return ""
         return f"{seconds:.0f} s left" if seconds < 100 else f"{seconds / 60:.0f} min left"
-
-
-def _part(check: str) -> int:
-    return PARTS.get(check, OTHERS)
