@@ -63,8 +63,12 @@ def certify(request: pytest.FixtureRequest) -> Callable[..., Report]:
 
     def certified(model: Any, contract: Any = None, **how: Any) -> Report:
         __tracebackhide__ = True
-        from equivariance_tests.certification import certify, name_of
-        from equivariance_tests.certification.options import OF_CERTIFICATIONS, refuse_unknown
+        from equivariance_tests.certification import (
+            OF_CERTIFICATIONS,
+            certify,
+            name_of,
+            refuse_unknown,
+        )
 
         refuse_unknown(how, OF_CERTIFICATIONS, "options of certify")
         given = {**_options(request, name_of(model)), "progress": False, **how}
@@ -81,13 +85,11 @@ def certify(request: pytest.FixtureRequest) -> Callable[..., Report]:
 def equivariance_certification(request: pytest.FixtureRequest) -> Certification:
     """The model of an ``EquivarianceSuite``, each check of which runs when its test asks for it."""
     from equivariance_tests.certification import Certification, name_of
-    from equivariance_tests.measure.trial import Trial
 
     suite = request.cls()
     model = suite.model()
     given = {**_options(request, name_of(model)), **suite.how()}
-    tried = {name: given.pop(name) for name in ("profile", "seed", "known")}
-    return Certification(Trial.of(model, suite.contract, **given), **tried)
+    return Certification.of(model, suite.contract, **given)
 
 
 @pytest.fixture

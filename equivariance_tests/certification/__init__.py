@@ -5,5 +5,6 @@ from equivariance_tests.certification.certification import (
     certify,
     name_of,
 )
+from equivariance_tests.certification.options import OF_CERTIFICATIONS, refuse_unknown
 
-__all__ = ["Certification", "certify", "name_of"]
+__all__ = ["OF_CERTIFICATIONS", "Certification", "certify", "name_of", "refuse_unknown"]

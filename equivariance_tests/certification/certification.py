@@ -143,6 +143,29 @@ class Certification:
         self._shrunk, self._to_come = 0.0, len(self.every)
         self._shrinker = Shrinker(trial.setting)
 
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        contract: Contract | None = None,
+        *,
+        profile: str | Profile = "fast",
+        seed: int = 0,
+        known: Known = (),
+        **how: Any,
+    ) -> Certification:
+        """That of a model of which nothing is known.
+
+        Args:
+            model: see ``certify``, as all others.
+            contract: what it claims.
+            profile: how much is tried.
+            seed: of the random clouds.
+            known: checks that are known to fail.
+            how: how the model is asked.
+        """
+        return cls(Trial.of(model, contract, **how), profile, seed, known)
+
     def report(self, names: Sequence[str] | None = None) -> Report:
         """What the checks of these names found, or those of the certification if not given.
 

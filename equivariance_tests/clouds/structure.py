@@ -16,8 +16,7 @@ from torch_geometric.data import Batch, Data
 
 from equivariance_tests.clouds.carried import carrying
 from equivariance_tests.clouds.edges import Edges
-from symmetrize import Contract
-from symmetrize.outputs import RowsOf
+from symmetrize import Contract, Output
 
 # Distances below this part of the coordinates are their rounding
 ROUNDED = 2.0**-48
@@ -54,13 +53,13 @@ class Structure:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def number(self, rows: RowsOf) -> int:
-        """How many rows an output has that has one for the structure, each point, or each edge."""
-        if rows == "edge":
+    def number_of_rows(self, output: Output) -> int:
+        """How many rows an output has of this structure alone."""
+        if output.rows == "edge":
             listed = None if self.kept is None else self.kept.get("edge_index")
             index = listed if self.edges is None else self.edges.index
             return 0 if index is None else index.size(1)
-        return len(self) if rows == "point" else 1
+        return len(self) if output.rows == "point" else 1
 
     @property
     def extent(self) -> float:

@@ -116,7 +116,7 @@ def _columns(trial: Trial, structure: Structure) -> tuple[tuple[str, float], ...
     return tuple(
         (name, scale)
         for name in trial.lasting
-        for _ in range(structure.number(trial.contract.outputs[name].rows))
+        for _ in range(structure.number_of_rows(trial.contract.outputs[name]))
         for scale in trial.scales[name].tolist()
     )
 

@@ -17,6 +17,7 @@ from equivariance_tests.measure.trial import Trial
 from equivariance_tests.mutants.averaged import LENGTH, DeepSet
 from equivariance_tests.mutants.breaks import HardCutoff, Rectified
 from equivariance_tests.mutants.copies import CARRIES, Reader
+from equivariance_tests.mutants.edges import Blocks
 from equivariance_tests.mutants.forces import Potential
 from equivariance_tests.mutants.further import Beside
 from equivariance_tests.mutants.memory import SKIN, StaleNeighbors
