@@ -80,7 +80,7 @@ class Report:
         return plain(
             {
                 "model": self.model,
-                "contract": contract_to_json(self.contract),
+                "contract": self.contract.plain(),
                 "setting": dict(self.setting),
                 "status": self.status,
                 "passed": self.passed,
@@ -104,28 +104,3 @@ class Report:
         table = [] if self.reason else described(self.findings)
         head = heading(self.model, self.contract, self.setting)
         return "\n\n".join([head, *table, self.summary])
-
-
-def contract_to_json(contract: Contract) -> dict[str, Any]:
-    """What is claimed."""
-    return {
-        "outputs": {
-            name: {"representation": str(output.representation), "per_point": output.per_point}
-            for name, output in contract.outputs.items()
-        },
-        "inputs": {name: str(one) for name, one in contract.inputs.items()},
-        **{
-            name: getattr(contract, name)
-            for name in (
-                "group",
-                "smoothness",
-                "cutoff",
-                "rounds",
-                "envelope",
-                "extensive",
-                "periodic",
-                "min_distance",
-                "positions",
-            )
-        },
-    }

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from equivariance_tests import CHECKS, Cloud, Contract, Profile, assert_parity, certify
-from equivariance_tests.certification.contracts_in_toml import contract_of_table
 from equivariance_tests.certification.draws import drawn
 from equivariance_tests.checks.paths import PathScan
 from equivariance_tests.clouds import STRATA, Setting, Structure
@@ -18,7 +17,6 @@ from equivariance_tests.clouds.cases import degenerate
 from equivariance_tests.clouds.crystals import CRYSTALS
 from equivariance_tests.measure.displacement import displacement
 from equivariance_tests.measure.trial import Trial
-from equivariance_tests.report.report import contract_to_json
 from equivariance_tests.report.text import claims
 from symmetrize import Symmetrizer, cutoff_switch, neighbor_list
 
@@ -242,8 +240,8 @@ def test_the_least_distance_is_told_wherever_contracts_are():
     contract = Contract("0e", cutoff=CUTOFF, min_distance=1)
     assert contract.min_distance == 1.0
     assert Contract("0e").min_distance is None
-    assert contract_of_table({"outputs": "0e", "cutoff": 5.0, "min_distance": 1}) == contract
-    assert contract_to_json(contract)["min_distance"] == 1.0
+    assert Contract.of_plain({"outputs": "0e", "cutoff": 5.0, "min_distance": 1}) == contract
+    assert contract.plain()["min_distance"] == 1.0
     assert "points 1 apart" in claims(contract)
     assert Setting.of(Contract("0e", min_distance=2.5)).unit == 2.5
 
