@@ -29,6 +29,7 @@ from equivariance_tests.model.answers import Answers
 from equivariance_tests.model.subject import Subject
 from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
+from symmetrize.groups import has_reflections
 from symmetrize.representation import as_representation
 
 # What is wrong must be wrong by this part of the spread, on one of the unrelated clouds at least
@@ -87,7 +88,7 @@ def contradictions(trial: Trial, clouds: Sequence[Cloud]) -> Iterator[tuple[str,
         turned = [one.turned(turn.matrix(), contract) for one in structures]
         return model([one.rounded(trial.dtype) for one in turned])
 
-    turns = [ROTATION, REFLECTION] if contract.group == "O(3)" else [ROTATION]
+    turns = [ROTATION, REFLECTION] if has_reflections(contract.group) else [ROTATION]
     here, there = trial(structures), {turn: answers(trial.subject, turn) for turn in turns}
     for wrong in wrong_declarations(contract):
         scale = scales[wrong.output][wrong.columns]
@@ -144,7 +145,7 @@ def wrong_declarations(contract: Contract) -> Iterator[Wrong]:
             else:
                 said = f"{part} of {name} as what does not turn"
                 yield Wrong(said, name, columns, ROTATION, torch.eye(part.dim).double())
-            if contract.group == "O(3)":
+            if has_reflections(contract.group):
                 said = f"{part} of {name} with the other parity"
                 yield Wrong(said, name, columns, REFLECTION, -part.matrices(reflection))
         for label, columns in scalars.items():

@@ -20,6 +20,7 @@ from equivariance_tests.measure.worst import Errors
 from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 from symmetrize.declaration import ONLY
+from symmetrize.groups import has_reflections
 
 COARSE, FINE = torch.float32, torch.float64
 SEEDS = 6
@@ -51,7 +52,9 @@ class AllTurns(Law):
     def errors(self, trial: Trial, structures: Sequence[Structure]) -> Errors:
         """Largest over rotations and, where claimed, reflections."""
         turns = {
-            name: TURNS[name] for name in KINDS if trial.contract.group == "O(3)" or name in PROPER
+            name: TURNS[name]
+            for name in KINDS
+            if has_reflections(trial.contract.group) or name in PROPER
         }
         return turning_errors(trial, structures, turns)
 

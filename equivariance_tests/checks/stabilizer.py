@@ -23,6 +23,7 @@ from equivariance_tests.measure.worst import Errors, Note, place_of
 from equivariance_tests.model.answers import Answers
 from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
+from symmetrize.groups import contains
 
 SYMMETRIC = (
     *("atom", "empty", "pair", "coincident", "line", "plane", "pyramid"),
@@ -96,10 +97,9 @@ def symmetries(
 ) -> tuple[Float[Tensor, "elements 3 3"], Int[Tensor, "elements points"]]:
     """The elements of the point group that the contract speaks of."""
     matrices, permutations = point_group(structure, _misfit(structure))
-    if trial.contract.group == "SO(3)":
-        proper = torch.linalg.det(matrices) > 0
-        return matrices[proper], permutations[proper]
-    return matrices, permutations
+    assert trial.contract.group is not None, "the law is skipped where none is claimed"
+    inside = contains(trial.contract.group, matrices)
+    return matrices[inside], permutations[inside]
 
 
 def _unfit(trial: Trial, structure: Structure) -> str:

@@ -85,7 +85,7 @@ ARGUMENTS: dict[str, tuple[Callable[[], Any], str]] = {
     "inputs, a number": (wrapped(inputs=3), r"`inputs` is 3 but must map.*\{'field': '1o'\}"),
     "inputs of points": (
         wrapped(inputs={"field": per_point("1o")}),
-        r"'field' as per_point\('1o'\) but inputs need no per_point.*inputs=\{'field': '1o'\}",
+        r"'field' as per_point\('1o'\) but inputs need no per_point or.*inputs=\{'field': '1o'\}",
     ),
     "inputs of a contract": (lambda: Contract("0e", inputs=["field"]), r"\{'field': '1o'\}"),
     "a seed": (wrapped(generator=0), r"`generator` is 0.*torch.Generator\(\).manual_seed\(0\)"),
