@@ -37,7 +37,7 @@ class Plan:
 
     def clouds(self, check: Check, trial: Trial) -> tuple[Iterator[Cloud], int]:
         """Those that a check is tried on, and how many there are."""
-        cases, share = self.cases(check, trial), self._share(check, trial)
+        cases, share = self.cases(check, trial), self.share(check, trial)
         return chain(cases, islice(self._random(check, trial), share)), len(cases) + share
 
     def cases(self, check: Check, trial: Trial) -> list[Cloud]:
@@ -57,7 +57,7 @@ class Plan:
         most = self.profile.case_points
         return most is None or len(trial.setting.structure(cloud)) <= most
 
-    def _share(self, check: Check, trial: Trial) -> int:
+    def share(self, check: Check, trial: Trial) -> int:
         """Number of random clouds for one of the checks that the contract claims."""
         varied = self._of_clouds(trial)
         if check not in varied:

@@ -14,7 +14,7 @@ A check is asked in this order, and each question is a hook that it may override
 6. ``follows(trial, failure)``: what the other checks are to know. The trial as it is, unless what
    was found decides how they ask the model.
 
-Of these three kinds of checks there are bases, which have ``judged`` and ask for less:
+Several kinds of checks have a base, which has ``judged`` and asks for less:
 
 - ``law.Law``: something that is zero but for rounding. ``errors(trial, structures)`` measures it in
   units of the spread, and the base finds out what rounding explains. Override ``bounds`` where
@@ -22,6 +22,8 @@ Of these three kinds of checks there are bases, which have ``judged`` and ask fo
   farther out.
 - ``derivative_law.DerivativeLaw``: a law of first derivatives. ``measured(trial, structures)``
   compares, and says itself what the numerical method is good to.
+- ``energy_law.EnergyLaw``: the same of an energy and what is returned as its derivatives.
+- ``path_law.PathLaw``: nothing breaks along a path. ``path(trial, cloud)`` says along which.
 - ``OfModels``: a law of the model as a whole. ``outcome(trial, cloud)`` says it once.
 
 The flags of a check are class attributes, see ``Check``. Instances hold no state. Where a law does
@@ -114,7 +116,7 @@ class Check(ABC):
         """What is known of the model once this check has run, and failed if there is a failure."""
         return trial
 
-    # --- not to be overridden
+    # --- for bases, and for those who ask
 
     def outcomes(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
         """How the law holds on each cloud, in their order; skipped where it says nothing."""

@@ -29,6 +29,7 @@ from equivariance_tests import assertions as assertions_module
 from equivariance_tests.assertions import trial_of
 from equivariance_tests.certification import Certification
 from equivariance_tests.certification.draws import drawn
+from equivariance_tests.certification.plan import Plan
 from equivariance_tests.certification.shrinking import Shrinker, rank
 from equivariance_tests.checks import Check, Outcome
 from equivariance_tests.checks.equivariance import NotEquivariant, WrongParity
@@ -143,9 +144,9 @@ def test_all_strata_are_drawn():
 @pytest.mark.parametrize("periodic", [False, True], ids=["finite", "periodic"])
 def test_deep_tries_100_000_inputs(periodic):
     contract = Contract(OUTPUTS, cutoff=3.0, smoothness=2 if periodic else None, periodic=periodic)
-    certification = Certification(Trial.of(BARE, contract), "deep")
+    trial, plan = Trial.of(BARE, contract), Plan(CHECKS, PROFILES["deep"], seed=0)
     laws = [check for check in CHECKS if not check.slow]
-    assert sum(certification._share(check) for check in laws) >= 100_000
+    assert sum(plan.share(check, trial) for check in laws) >= 100_000
     assert PROFILES["fast"].clouds < PROFILES["ci"].clouds < PROFILES["deep"].clouds
 
 
