@@ -1,4 +1,4 @@
-"""Networks on point clouds to wrap, one a file. None of them is equivariant."""
+"""Networks on point clouds to wrap, one a file or folder. None of them is equivariant."""
 
 from backbones.dgcnn import DGCNN, ClassicDGCNN
 from backbones.pet import PET

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from backbones.heads import key_of
+from backbones.heads import check_rows, key_of
 from backbones.structures import sum_over
 from symmetrize import Contract
 
@@ -21,14 +21,18 @@ class Baseline(nn.Module):
     """Weights of species and scales, for each output; zero and one until they are fitted.
 
     Args:
-        contract: whose outputs these are.
+        contract: whose outputs these are, of structures and points.
         species: number of species.
+
+    Raises:
+        ValueError: if an output has rows of edges.
     """
 
     def __init__(self, contract: Contract, species: int) -> None:
         super().__init__()
         self.outputs = contract.outputs
         for name, output in self.outputs.items():
+            check_rows(name, output, "structure", "point")
             self.register_buffer(
                 f"{key_of(name)}_weight", torch.zeros(species, output.representation.dim)
             )

@@ -18,17 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from symmetrize import Frames, Symmetrizer, __version__
+from symmetrize.declaration import Declaration
 from symmetrize.extras import DISTRIBUTION
-from symmetrize.plain import (
-    Plain,
-    called,
-    fields,
-    outputs_from_plain,
-    outputs_to_plain,
-    plain,
-    settings_to_plain,
-    wrapped,
-)
+from symmetrize.plain import Plain, fields, made_with, plain
+from symmetrize.settings import settings_to_plain, wrapped
 
 FORMAT = 2
 READ = (1, 2)  # format 1 had networks of this package only
@@ -64,7 +57,7 @@ def configured(network: Network) -> Network:
         # before the network sees them: it may change what it was given
         arguments = {name: plain(value) for name, value in list(bound.arguments.items())[1:]}
         if "outputs" in arguments:
-            arguments["outputs"] = outputs_to_plain(bound.arguments["outputs"])
+            arguments["outputs"] = Declaration.of(bound.arguments["outputs"]).plain()
         make(self, *given, **named)
         object.__setattr__(self, "configuration", arguments)
 
@@ -203,7 +196,7 @@ def _made(
         raise ValueError(
             f"the folder holds a {name} of this package, which needs no `make`: leave it out"
         )
-    return called(networks[name], _with_outputs(described["arguments"]), CONFIGURATION)
+    return made_with(networks[name], _with_outputs(described["arguments"]), CONFIGURATION)
 
 
 def _own(name: str, arguments: Any, make: Callable[..., Any] | None) -> Any:
@@ -218,7 +211,7 @@ def _own(name: str, arguments: Any, make: Callable[..., Any] | None) -> Any:
             f"`make` is a {type(make).__name__} but must make one when it is called: pass the "
             "class or a function, as in make=lambda: net"
         )
-    return make() if arguments is None else called(make, _with_outputs(arguments), "`make`")
+    return make() if arguments is None else made_with(make, _with_outputs(arguments), "`make`")
 
 
 def _auxiliary(described: Plain) -> Any:
@@ -237,7 +230,7 @@ def _with_outputs(arguments: Any) -> Plain:
         raise ValueError(f"`arguments` is {arguments!r} but must hold arguments by name")
     if "outputs" not in arguments:
         return arguments
-    return arguments | {"outputs": outputs_from_plain(arguments["outputs"])}
+    return arguments | {"outputs": Declaration.of_plain(arguments["outputs"])}
 
 
 def _networks() -> dict[str, type[nn.Module]]:

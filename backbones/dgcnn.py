@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import EdgeConv
 
+from backbones.arguments import explained
 from backbones.checkpoint import configured
-from backbones.classic import Readout, classifier_contract, layers, scaled
+from backbones.classic import Classifier, ClassReadout, layers, scaled
 from backbones.edges import Edges
 from backbones.graphs import knn_graph
-from backbones.inputs import PointInputs, check_counts, check_sizes
+from backbones.inputs import check_counts
 from backbones.local import LocalNetwork
 from backbones.structures import (
     centered,
@@ -39,22 +40,14 @@ SLOPE = 0.2  # of the leaky ReLU
 
 
 @configured
+@explained
 class DGCNN(LocalNetwork):
     """Smooth DGCNN: edge functions within a cutoff and a soft maximum over them, C-infinity.
 
     Extensive, periodic where the structure is, and not equivariant. Points may coincide. The graph
     is not dynamic: neighbors in the space of features are neither local nor smooth.
 
-    Args:
-        outputs: as in ``Symmetrizer``; of structures or, with ``per_point``, of points.
-        cutoff: in the unit of the positions.
-        rounds: of messages; points see each other over ``rounds * cutoff``.
-        width: features of a point.
-        species: the values of ``data.z``, as in ``[1, 8]``, or their number, for values from 0 on;
-            points without ``z`` are all of kind 0.
-        features: further attributes with a row for each point, and how they turn, as in
-            ``{"spin": "1e"}``.
-        length: unit of length in which edge vectors enter, about the distance of neighbors.
+    Arguments: see ``LocalNetwork``.
 
     >>> net = DGCNN({"energy": "0e"}, cutoff=4.0, width=8)
     >>> water = Data(pos=torch.eye(3), z=torch.tensor([8, 1, 1]))
@@ -104,7 +97,8 @@ class SmoothEdgeFunction(nn.Module):
 
 
 @configured
-class ClassicDGCNN(nn.Module):
+@explained
+class ClassicDGCNN(Classifier):
     """DGCNN as published for classification: its output jumps as points move.
 
     Four edge convolutions of (64, 64, 128, 256) features over the nearest neighbors, in space and
@@ -113,17 +107,9 @@ class ClassicDGCNN(nn.Module):
     points; that of an empty one is read from zeros.
 
     Args:
-        outputs: as in ``Symmetrizer``, of structures only: ``"11x0e"`` for 11 class logits.
         neighbors: of each point, itself included.
-        width: factor on all numbers of features.
-        dropout: after each of the last layers, in training mode.
-        species: the values of ``data.z``, or their number, for values from 0 on; 0 for shapes,
-            where there are none.
-        features: further attributes with a row for each point, and how they turn, as in
-            ``{"normals": "1o"}``.
 
-    Raises:
-        ValueError: if an output of points is declared.
+    Further arguments: see ``Classifier``.
 
     >>> net = ClassicDGCNN("11x0e", width=0.125).eval()
     >>> net(Data(pos=torch.rand(100, 3))).shape
@@ -139,11 +125,8 @@ class ClassicDGCNN(nn.Module):
         species: int | Sequence[int] = 0,
         features: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__()
-        check_sizes(width=width)
+        super().__init__(outputs, width, species, features, smoothness=None)
         check_counts(neighbors=neighbors)
-        self.contract = classifier_contract(outputs, features, smoothness=None)
-        self.inputs = PointInputs(self.contract, species)
         self.neighbors = neighbors
         widths = [3 + self.inputs.columns, *scaled(width, 64, 64, 128, 256)]
         self.convolutions = nn.ModuleList(
@@ -151,7 +134,7 @@ class ClassicDGCNN(nn.Module):
         )
         embedded, *read = scaled(width, 1024, 512, 256)
         self.embed = layers(sum(widths[1:]), embedded, slope=SLOPE)
-        self.readout = Readout(self.contract, [2 * embedded, *read], dropout, SLOPE)
+        self.readout = ClassReadout(self.contract, [2 * embedded, *read], dropout, SLOPE)
 
     def forward(self, data: Data) -> Any:
         """The declared outputs: a tensor, or a dict of tensors."""

@@ -32,16 +32,33 @@ def shaped(values: Float[Tensor, "rows dim"], output: Output) -> Tensor:
     return values.reshape(-1, *output.representation.value_shape)
 
 
+def check_rows(name: str, output: Output, *kinds: str) -> None:
+    """Refuse an output whose rows stand for what a network has no features of.
+
+    Raises:
+        ValueError: naming the output.
+    """
+    if output.rows not in kinds:
+        has = " and ".join(f"{kind}s" for kind in kinds)
+        raise ValueError(
+            f"`outputs` declares {name!r} for each {output.rows} but this network has features of "
+            f"{has} only: declare it of these, or put a head of your own on what it returns"
+        )
+
+
 class Heads(nn.Module):
     """One small network for each output of a contract.
 
     Args:
-        contract: whose outputs these are.
+        contract: whose outputs these are, of structures and points.
         structure: number of features of a structure, or 0 if outputs of structures are sums over
             their points.
         point: number of features of a point.
         hidden: features in between; 0 for one linear map.
         activation: smooth or not, as the contract says.
+
+    Raises:
+        ValueError: if an output has rows of edges.
 
     >>> import torch
     >>> heads = Heads(Contract({"energy": "0e", "stress": "ij=ji"}), structure=8, point=8)
@@ -61,6 +78,7 @@ class Heads(nn.Module):
         self.outputs = contract.outputs
         self.by_name = nn.ModuleDict()
         for name, output in self.outputs.items():
+            check_rows(name, output, "structure", "point")
             width = point if output.per_point or structure == 0 else structure
             values = output.representation.dim
             self.by_name[key_of(name)] = (

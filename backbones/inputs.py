@@ -94,9 +94,9 @@ def check_sizes(**sizes: Any) -> None:
     """
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, Real):
-            raise TypeError(f"`{name}` is {size!r} but must be a positive number")
+            raise TypeError(f"`{name}` is {size!r} but must be a positive number, {_way_out(name)}")
         if not 0 < float(size) < math.inf:
-            raise ValueError(f"`{name}` is {size} but must be a positive number")
+            raise ValueError(f"`{name}` is {size} but must be a positive number, {_way_out(name)}")
 
 
 def check_counts(**counts: Any) -> None:
@@ -108,9 +108,13 @@ def check_counts(**counts: Any) -> None:
     """
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, Integral):
-            raise TypeError(f"`{name}` is {count!r} but must be an integer, 1 or more")
+            raise TypeError(
+                f"`{name}` is {count!r} but must be an integer, 1 or more, {_way_out(name, '2')}"
+            )
         if count < 1:
-            raise ValueError(f"`{name}` is {count} but must be a positive number")
+            raise ValueError(
+                f"`{name}` is {count} but must be a positive number, {_way_out(name, '2')}"
+            )
 
 
 def check_lengths(**lengths: Any) -> None:
@@ -122,6 +126,15 @@ def check_lengths(**lengths: Any) -> None:
     for name, given in lengths.items():
         several = given.tolist() if hasattr(given, "tolist") else given
         if isinstance(several, str) or not isinstance(several, Sequence):
-            raise TypeError(f"`{name}` is {several!r} but must be a sequence of numbers")
+            raise TypeError(
+                f"`{name}` is {several!r} but must be a sequence of numbers, "
+                f"{_way_out(name, '(0.5, 1.0)')}"
+            )
         if not all(isinstance(one, Real) for one in several):
-            raise TypeError(f"`{name}` is {several!r} but must hold numbers")
+            raise TypeError(
+                f"`{name}` is {several!r} but must hold numbers, {_way_out(name, '(0.5, 1.0)')}"
+            )
+
+
+def _way_out(name: str, example: str = "1.0") -> str:
+    return f"as in {name}={example}: leave it out for the default"

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import MLP, PointTransformerConv
 
+from backbones.arguments import explained
 from backbones.checkpoint import configured
-from backbones.classic import Readout, classifier_contract, layers, scaled
+from backbones.classic import Classifier, ClassReadout, layers, scaled
 from backbones.edges import Edges
 from backbones.graphs import fps, knn, knn_graph
-from backbones.inputs import PointInputs, check_counts, check_sizes
+from backbones.inputs import check_counts
 from backbones.local import LocalNetwork
 from backbones.structures import (
     centered,
@@ -39,21 +40,13 @@ RATIO = 0.25  # of points that each transition down keeps
 
 
 @configured
+@explained
 class PointTransformer(LocalNetwork):
     """Smooth Point Transformer: vector attention within a cutoff, C-infinity.
 
     Extensive, periodic where the structure is, and not equivariant. Points may coincide.
 
-    Args:
-        outputs: as in ``Symmetrizer``; of structures or, with ``per_point``, of points.
-        cutoff: in the unit of the positions.
-        rounds: of attention; points see each other over ``rounds * cutoff``.
-        width: features of a point.
-        species: the values of ``data.z``, as in ``[1, 8]``, or their number, for values from 0 on;
-            points without ``z`` are all of kind 0.
-        features: further attributes with a row for each point, and how they turn, as in
-            ``{"spin": "1e"}``.
-        length: unit of length in which edge vectors enter, about the distance of neighbors.
+    Arguments: see ``LocalNetwork``.
 
     >>> net = PointTransformer({"energy": "0e"}, cutoff=4.0, width=8)
     >>> water = Data(pos=torch.eye(3), z=torch.tensor([8, 1, 1]))
@@ -103,7 +96,8 @@ class SmoothAttention(nn.Module):
 
 
 @configured
-class ClassicPointTransformer(nn.Module):
+@explained
+class ClassicPointTransformer(Classifier):
     """Point Transformer as published for classification: its output jumps as points move.
 
     Five stages of (32, 64, 128, 256, 512) features, each a residual block of attention over the
@@ -113,17 +107,9 @@ class ClassicPointTransformer(nn.Module):
     may have any number of points; that of an empty one is read from zeros.
 
     Args:
-        outputs: as in ``Symmetrizer``, of structures only: ``"11x0e"`` for 11 class logits.
         neighbors: of each point, itself included.
-        width: factor on all numbers of features.
-        dropout: after each of the last layers, in training mode.
-        species: the values of ``data.z``, or their number, for values from 0 on; 0 for shapes,
-            where there are none.
-        features: further attributes with a row for each point, and how they turn, as in
-            ``{"normals": "1o"}``.
 
-    Raises:
-        ValueError: if an output of points is declared.
+    Further arguments: see ``Classifier``.
 
     >>> net = ClassicPointTransformer("11x0e", width=0.125).eval()
     >>> net(Data(pos=torch.rand(100, 3))).shape
@@ -139,17 +125,14 @@ class ClassicPointTransformer(nn.Module):
         species: int | Sequence[int] = 0,
         features: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__()
-        check_sizes(width=width)
+        super().__init__(outputs, width, species, features, smoothness=None)
         check_counts(neighbors=neighbors)
-        self.contract = classifier_contract(outputs, features, smoothness=None)
-        self.inputs = PointInputs(self.contract, species)
         self.neighbors = neighbors
         widths = scaled(width, 32, 64, 128, 256, 512)
         self.start = layers(3 + self.inputs.columns, widths[0])
         self.blocks = nn.ModuleList(_Block(each) for each in widths)
         self.down = nn.ModuleList(layers(inner, outer) for inner, outer in pairwise(widths))
-        self.readout = Readout(self.contract, [widths[-1], *scaled(width, 256, 128)], dropout)
+        self.readout = ClassReadout(self.contract, [widths[-1], *scaled(width, 256, 128)], dropout)
 
     def forward(self, data: Data) -> Any:
         """The declared outputs: a tensor, or a dict of tensors."""

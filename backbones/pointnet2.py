@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import PointNetConv
 
+from backbones.arguments import explained
 from backbones.checkpoint import configured
-from backbones.classic import Readout, classifier_contract, layers, scaled
+from backbones.classic import Classifier, ClassReadout, layers, scaled
 from backbones.edges import Edges
 from backbones.graphs import fps, radius
-from backbones.inputs import PointInputs, check_lengths, check_sizes
+from backbones.inputs import check_lengths, check_sizes
 from backbones.local import LocalNetwork
 from backbones.structures import centered, max_over, structures_of, sum_over
 from symmetrize import Outputs
@@ -34,23 +35,17 @@ NEIGHBORS = (32, 64)
 
 
 @configured
+@explained
 class PointNetPlusPlus(LocalNetwork):
     """Smooth PointNet++: sums of messages over neighborhoods of several radii, C-infinity.
 
     Extensive, periodic where the structure is, and not equivariant. Points may coincide.
 
     Args:
-        outputs: as in ``Symmetrizer``; of structures or, with ``per_point``, of points.
-        cutoff: in the unit of the positions.
-        rounds: of messages; points see each other over ``rounds * cutoff``.
-        width: features of a point.
         scales: radii, in units of the cutoff, within which neighbors are summed.
         neighbors: about how many a point has within the cutoff; sums are scaled by it.
-        species: the values of ``data.z``, as in ``[1, 8]``, or their number, for values from 0 on;
-            points without ``z`` are all of kind 0.
-        features: further attributes with a row for each point, and how they turn, as in
-            ``{"spin": "1e"}``.
-        length: unit of length in which edge vectors enter, about the distance of neighbors.
+
+    Further arguments: see ``LocalNetwork``.
 
     >>> net = PointNetPlusPlus({"energy": "0e"}, cutoff=4.0, width=8)
     >>> water = Data(pos=torch.eye(3), z=torch.tensor([8, 1, 1]))
@@ -115,7 +110,8 @@ class SmoothAbstraction(nn.Module):
 
 
 @configured
-class ClassicPointNetPlusPlus(nn.Module):
+@explained
+class ClassicPointNetPlusPlus(Classifier):
     """PointNet++ with single-scale grouping, as published for classification.
 
     Half of the points are kept, then a quarter of these, by farthest point sampling that starts
@@ -124,17 +120,9 @@ class ClassicPointNetPlusPlus(nn.Module):
     any number of points; that of an empty one is read from zeros.
 
     Args:
-        outputs: as in ``Symmetrizer``, of structures only: ``"11x0e"`` for 11 class logits.
         radii: of the two groupings, in the unit of the positions, for objects in the unit sphere.
-        width: factor on all numbers of features.
-        dropout: after each of the last layers, in training mode.
-        species: the values of ``data.z``, or their number, for values from 0 on; 0 for shapes,
-            where there are none.
-        features: further attributes with a row for each point, and how they turn, as in
-            ``{"normals": "1o"}``.
 
-    Raises:
-        ValueError: if an output of points is declared.
+    Further arguments: see ``Classifier``.
 
     >>> net = ClassicPointNetPlusPlus("11x0e", width=0.125).eval()
     >>> net(Data(pos=torch.rand(100, 3))).shape
@@ -150,15 +138,12 @@ class ClassicPointNetPlusPlus(nn.Module):
         species: int | Sequence[int] = 0,
         features: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__()
-        check_sizes(width=width)
+        super().__init__(outputs, width, species, features, smoothness=None)
         check_lengths(radii=radii)
         if len(radii) != len(RADII) or min(radii) <= 0:
             raise ValueError(
                 f"`radii` is {tuple(radii)} but must hold two positive lengths, one a grouping"
             )
-        self.contract = classifier_contract(outputs, features, smoothness=None)
-        self.inputs = PointInputs(self.contract, species)
         self.radii = radii
         first, second, third, read = (
             scaled(width, *widths)
@@ -169,7 +154,7 @@ class ClassicPointNetPlusPlus(nn.Module):
             for columns, widths in ((self.inputs.columns, first), (first[-1], second))
         )
         self.whole = layers(3 + second[-1], *third)
-        self.readout = Readout(self.contract, [third[-1], *read], dropout=dropout)
+        self.readout = ClassReadout(self.contract, [third[-1], *read], dropout=dropout)
 
     def forward(self, data: Data) -> Any:
         """The declared outputs: a tensor, or a dict of tensors."""

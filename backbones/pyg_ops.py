@@ -3,6 +3,13 @@
 torch-geometric leaves kNN, radius, farthest point sampling and nearest points to the compiled
 pyg-lib, and has no fallback: without it DynamicEdgeConv, XConv, GravNetConv, SchNet, DimeNet,
 ViSNet and every function that builds a graph refuse to work. DimeNet also wants torch-sparse.
+Whoever wants them to work says so, once, in any place before the first call:
+
+    from backbones.adapters import offer_to_pyg
+
+    offer_to_pyg()
+
+Nothing else does it, so that a model is judged, and refuses to run, as its users find it.
 
 pyg-lib goes first: what is there is never replaced. Its choice of neighbors is another one at ties,
 which rounding decides, and where ``max_num_neighbors`` cuts, by direction: networks that meet
@@ -30,13 +37,12 @@ _libraries: list[torch.library.Library] = []
 
 
 def offer_to_pyg() -> tuple[str, ...]:
-    """Give torch-geometric the graph functions that it lacks.
-
-    Importing ``backbones.adapters`` calls this.
+    """Give torch-geometric the graph functions that it lacks, from now on in this process.
 
     Returns:
-        names of what was given by this call: none where pyg-lib is installed, none the second time,
-        and none to releases before 2.8, which ask torch-cluster instead.
+        names of what was given by this call: none the second time, nothing that pyg-lib or, for
+        the triplets of DimeNet, torch-sparse brings, and no graph functions to releases before 2.8,
+        which ask torch-cluster instead.
 
     ``fps`` starts from the point farthest from the centroid where torch-geometric asks for a random
     one, as it does unless told otherwise: a random start would make the network a random function.

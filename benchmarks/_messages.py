@@ -10,8 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from symmetrize import Contract, cutoff_switch, neighbor_list, safe_norm
-from symmetrize.points.neighbors import Neighbors
+from symmetrize import Contract, Neighbors, cutoff_switch, neighbor_list, safe_norm
 
 BASIS = 6
 

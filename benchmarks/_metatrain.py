@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from backbones.adapters.metatomic import from_metatomic
 from backbones.atomistic.libraries import original_index_select
 from backbones.pet import PET
 from backbones.structures import structures_of
@@ -67,6 +68,21 @@ class Metatrain(nn.Module):
         nodes, edges = self.backend.calculate_features(prepared)
         values, _, _ = self.backend.predict(nodes, edges, prepared, cell, owner, ["energy"])
         return values["energy"][0]
+
+
+def metatrain_pet(species: list[int]) -> nn.Module:
+    """The whole model with metatrain's defaults and random weights, by the adapter for metatomic.
+
+    What it adds to the backend is what it does with its units, targets and neighbor lists.
+    """
+    from metatrain import pet
+    from metatrain.utils.data import DatasetInfo
+    from metatrain.utils.data.target_info import get_energy_target_info
+
+    unit = {"quantity": "energy", "unit": "eV", "description": ""}
+    targets = {"energy": get_energy_target_info("energy", unit)}
+    info = DatasetInfo("angstrom", atomic_types=species, targets=targets)
+    return from_metatomic(pet.PET(get_default_hypers("pet")["model"], info))
 
 
 def ours(species: list[int], **changes: object) -> PET:

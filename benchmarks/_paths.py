@@ -17,11 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from symmetrize import Ensemble, Frames
-from symmetrize.arrays.segments import join, segment_sum
-from symmetrize.arrays.switching import cutoff_switch
-from symmetrize.groups import random_rotations
-from symmetrize.points.cloud import Cloud, Points, centered_cloud, points
+from symmetrize import Ensemble, Frames, cutoff_switch
+from symmetrize.arrays import join, segment_sum
+from symmetrize.frames import Points, Vectors, random_rotations
 
 NETWORKS, WIDTH = 8, 16
 DEGREE = 2  # of the outputs that the frames are made for
@@ -64,7 +62,7 @@ class RandomNetworks:
         mixed = torch.einsum("snw,nwv->snv", pooled, self.middle) + self.shift
         return (mixed.tanh() * self.outer).sum(-1)
 
-    def average(self, cloud: Cloud, ensemble: Ensemble) -> Tensor:
+    def average(self, cloud: Vectors, ensemble: Ensemble) -> Tensor:
         """(size, NETWORKS) sum_p w_p f(A R_p)."""
         frame, point = join(ensemble.index, cloud.index, cloud.size)
         turned = torch.einsum("pi,pij->pj", cloud.vectors[point], ensemble.rotations[frame])
@@ -100,7 +98,7 @@ class Paths:
         pairs = [(self.starts[k], self.shifts[k]) for k in chosen]
         return Paths([p[0] for p in pairs], [p[1] for p in pairs], self.cutoff)
 
-    def clouds(self, times: Tensor) -> tuple[Points, Cloud]:
+    def clouds(self, times: Tensor) -> tuple[Points, Vectors]:
         """The cloud of each path at each of its times, (paths, n)."""
         number = times.size(1)
         parts = [
@@ -109,24 +107,14 @@ class Paths:
         ]
         sizes = torch.tensor([len(start) for start in self.starts]).repeat_interleave(number)
         index = torch.arange(len(sizes)).repeat_interleave(sizes)
-        structures = points(torch.cat(parts), index, len(sizes))
+        structures = Points.of(torch.cat(parts), index, len(sizes))
         if self.cutoff is None:
-            return structures, centered_cloud(structures)
+            return structures, structures.from_centroid
         vectors = structures.positions
         near = vectors.norm(dim=1) < self.cutoff
-        cloud = Cloud(
-            vectors=vectors[near],
-            index=index[near],
-            size=len(sizes),
-            log_scores=structures.log_scores[near],
-            resolution=vectors.new_zeros(len(sizes)),
-            directions=vectors[:0],
-            directions_index=index[:0],
-            cutoff=self.cutoff,
-        )
-        return structures, cloud
+        return structures, Vectors.of(vectors[near], index[near], len(sizes), self.cutoff)
 
-    def ensemble(self, frames: Frames, structures: Points, cloud: Cloud) -> Ensemble:
+    def ensemble(self, frames: Frames, structures: Points, cloud: Vectors) -> Ensemble:
         """The ensemble of each of the clouds under SO(3)."""
         if self.cutoff is None:
             return frames.of_structures(structures, "SO(3)", DEGREE)

@@ -10,10 +10,11 @@ minutes). Writes results/backbones.json and prints the table of docs/backbones.m
 """
 
 import math
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
-from time import perf_counter
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -21,9 +22,11 @@ from torch import nn
 from torch_geometric.data import Batch, Data
 
 import backbones
+from backbones.classic import Classifier
 from benchmarks._data import acetylacetone, furniture
 from benchmarks._record import read_result, write_result
-from benchmarks.frames import markdown, progress
+from benchmarks._text import markdown, progress
+from benchmarks._timing import medians, milliseconds
 from symmetrize import Symmetrizer
 
 OUTPUTS = {"energy": "0e", "dipole": "1o"}
@@ -48,37 +51,26 @@ class Entry:
     shapes: bool = False
 
 
-def metatrain_pet() -> nn.Module:
-    """PET with metatrain's defaults and random weights, as the adapter for metatomic wraps it."""
-    from backbones.adapters.metatomic import from_metatomic  # before metatrain
-
-    from metatrain.pet import PET  # isort: skip
-    from metatrain.utils.architectures import get_default_hypers  # isort: skip
-    from metatrain.utils.data import DatasetInfo  # isort: skip
-    from metatrain.utils.data.target_info import get_energy_target_info  # isort: skip
-
-    unit = {"quantity": "energy", "unit": "eV", "description": ""}
-    targets = {"energy": get_energy_target_info("energy", unit)}
-    info = DatasetInfo("angstrom", atomic_types=SPECIES, targets=targets)
-    return from_metatomic(PET(get_default_hypers("pet")["model"], info))
+def entry_of(network: type[nn.Module]) -> Entry:
+    """The entry of a network of ``backbones``, whose module names its source."""
+    source = re.search(r"arXiv (\d+\.\d+)", sys.modules[network.__module__].__doc__ or "")
+    shapes = issubclass(network, Classifier)
+    needs_species = signature(network).parameters["species"].default is Parameter.empty
+    given = {"species": SPECIES} if needs_species else {}
+    return Entry(
+        lambda: network(CLASSES if shapes else OUTPUTS, **given),
+        source[1] if source else "none",
+        shapes,
+    )
 
 
-ENTRIES = {
-    "PET": Entry(lambda: backbones.PET(OUTPUTS, SPECIES), "2305.19302"),
-    "metatrain's PET": Entry(metatrain_pet, "2305.19302"),
-    "PointNet": Entry(lambda: backbones.PointNet(OUTPUTS), "1612.00593"),
-    "PointNetPlusPlus": Entry(lambda: backbones.PointNetPlusPlus(OUTPUTS), "1706.02413"),
-    "DGCNN": Entry(lambda: backbones.DGCNN(OUTPUTS), "1801.07829"),
-    "PointTransformer": Entry(lambda: backbones.PointTransformer(OUTPUTS), "2012.09164"),
-    "ClassicPointNet": Entry(lambda: backbones.ClassicPointNet(CLASSES), "1612.00593", True),
-    "ClassicPointNetPlusPlus": Entry(
-        lambda: backbones.ClassicPointNetPlusPlus(CLASSES), "1706.02413", True
-    ),
-    "ClassicDGCNN": Entry(lambda: backbones.ClassicDGCNN(CLASSES), "1801.07829", True),
-    "ClassicPointTransformer": Entry(
-        lambda: backbones.ClassicPointTransformer(CLASSES), "2012.09164", True
-    ),
-}
+def entries() -> dict[str, Entry]:
+    """All networks of ``backbones``, and metatrain's PET to compare with."""
+    from benchmarks._metatrain import metatrain_pet  # needs the extra "atomistic"
+
+    named = {name: entry_of(getattr(backbones, name)) for name in backbones.__all__}
+    own = dict(sorted(named.items(), key=lambda item: item[1].shapes))
+    return own | {"metatrain's PET": Entry(lambda: metatrain_pet(SPECIES), own["PET"].source)}
 
 
 def inputs(entry: Entry) -> tuple[Data, int]:
@@ -91,18 +83,6 @@ def inputs(entry: Entry) -> tuple[Data, int]:
     return batch, len(found)
 
 
-def timed(call: Callable[[Data], Any], data: Data) -> float:
-    """Median seconds of a call, after one to warm up."""
-    times = []
-    for turn in range(ROUNDS + 1):
-        start = perf_counter()
-        with torch.no_grad():
-            call(data)
-        if turn:
-            times.append(perf_counter() - start)
-    return median(times)
-
-
 def measured(entry: Entry) -> dict[str, Any]:
     """One row of the table."""
     torch.manual_seed(0)
@@ -110,6 +90,9 @@ def measured(entry: Entry) -> dict[str, Any]:
     model = Symmetrizer(net).eval()
     data, number = inputs(entry)
     contract = net.contract
+    with torch.no_grad():
+        sides = {"bare_ms": lambda: net(data), "symmetrized_ms": lambda: model(data)}
+        times = medians(milliseconds(sides, ROUNDS))
     return {
         "source": f"arXiv {entry.source}",
         "smoothness": contract.smoothness,
@@ -118,9 +101,15 @@ def measured(entry: Entry) -> dict[str, Any]:
         "locality": contract.locality,
         "parameters": sum(p.numel() for p in net.parameters()),
         "evaluations": len(model.ensemble(data)) / number,
-        "bare_ms": 1e3 * timed(net, data) / number,
-        "symmetrized_ms": 1e3 * timed(model, data) / number,
+        **{side: time / number for side, time in times.items()},
     }
+
+
+def measure() -> dict[str, Any]:
+    """One row for each network."""
+    torch.set_num_threads(1)
+    named = entries()
+    return {"networks": {n: measured(named[n]) for n in progress(list(named), "networks")}}
 
 
 def table(key: str) -> str:
@@ -140,9 +129,7 @@ def table(key: str) -> str:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    rows = {name: measured(ENTRIES[name]) for name in progress(list(ENTRIES), "networks")}
-    path = write_result("backbones", {"networks": rows})
+    path = write_result("backbones", measure())
     print(table("networks"), path, sep="\n\n")
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from benchmarks._record import read_result, write_result
+from benchmarks._text import markdown
 from equivariance_tests.checks.equivariance import Equivariance
 from equivariance_tests.clouds.turns import TURNS, Turn
 from equivariance_tests.draws import drawn
@@ -105,30 +106,8 @@ def measured(subject: Subject, clouds: int, progress: Progress, title: str) -> d
     }
 
 
-def table(key: str) -> str:
-    """The worst error of each stratum, as Markdown."""
-    assert key == "strata"
-    result = read_result("certify_deep")["models"]
-    columns = [(model, dtype) for model in result for dtype in DTYPES]
-    rows = [
-        "| stratum | clouds | " + " | ".join(f"{m}, {d}" for m, d in columns) + " |",
-        "|---|---|" + "---|" * len(columns),
-    ]
-    total = sum(result[m][d]["clouds"] for m, d in columns)
-    broken = sum(len(result[m][d]["failures"]) for m, d in columns)
-    for stratum in sorted(result[columns[0][0]]["float64"]["worst"]):
-        number = sum(result[m][d]["number"].get(stratum, 0) for m, d in columns)
-        errors = [f"{result[m][d]['worst'].get(stratum, 0.0):.0e}" for m, d in columns]
-        rows.append(f"| {stratum} | {number:,} | {' | '.join(errors)} |")
-    worst = [f"{max(result[m][d]['worst'].values()):.0e}" for m, d in columns]
-    rows.append(f"| all; {broken} above rounding | {total:,} | {' | '.join(worst)} |")
-    return "\n".join(rows)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--clouds", type=int, default=26_000, help="for each model and dtype")
-    clouds = parser.parse_args().clouds
+def measure(clouds: int) -> dict[str, Any]:
+    """Both models in both precisions, on this many clouds each."""
     found: dict[str, Any] = {}
     with Progress() as progress:
         for name, model in models().items():
@@ -136,7 +115,30 @@ def main() -> None:
                 subject = Subject(model.eval(), dtype=dtype)
                 title = f"{name}, {label}"
                 found.setdefault(name, {})[label] = measured(subject, clouds, progress, title)
-    print(write_result("certify_deep", {"models": found}))
+    return {"models": found}
+
+
+def table(key: str) -> str:
+    """The worst stored error of each of the "strata"."""
+    assert key == "strata"
+    result = read_result("certify_deep")["models"]
+    columns = [(model, dtype) for model in result for dtype in DTYPES]
+    total = sum(result[m][d]["clouds"] for m, d in columns)
+    broken = sum(len(result[m][d]["failures"]) for m, d in columns)
+    rows = []
+    for stratum in sorted(result[columns[0][0]]["float64"]["worst"]):
+        number = sum(result[m][d]["number"].get(stratum, 0) for m, d in columns)
+        errors = [f"{result[m][d]['worst'].get(stratum, 0.0):.0e}" for m, d in columns]
+        rows.append([stratum, f"{number:,}", *errors])
+    worst = [f"{max(result[m][d]['worst'].values()):.0e}" for m, d in columns]
+    rows.append([f"all; {broken} above rounding", f"{total:,}", *worst])
+    return markdown(["stratum", "clouds", *(f"{m}, {d}" for m, d in columns)], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--clouds", type=int, default=26_000, help="for each model and dtype")
+    print(write_result("certify_deep", measure(parser.parse_args().clouds)))
 
 
 if __name__ == "__main__":

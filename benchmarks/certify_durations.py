@@ -20,6 +20,7 @@ from torch_geometric.data import Batch
 from backbones import PointNet
 from benchmarks._messages import Messages
 from benchmarks._record import read_result, write_result
+from benchmarks._text import markdown
 from equivariance_tests import PROFILES, certify
 from equivariance_tests.mutants.pairs import PairNetwork
 from equivariance_tests.subject import Subject
@@ -69,37 +70,44 @@ def measured(make: Callable[[], nn.Module], profile: str) -> dict[str, Any]:
     }
 
 
-def table(key: str) -> str:
-    """Seconds in each profile that was measured, as Markdown."""
-    assert key == "profiles"
-    result = read_result("certify_durations")
-    profiles = [name for name in PROFILES if any(name in one for one in result["models"].values())]
-    head = "".join(f" {name}: seconds | structures asked |" for name in profiles)
-    rows = [f"| network |{head}", "|---|" + "---|---|" * len(profiles)]
-    for name, found in result["models"].items():
-        cells = []
-        for profile in profiles:
-            one = found.get(profile)
-            cells += (
-                ["-", "-"] if one is None else [f"{one['seconds']:.0f}", f"{one['structures']:,}"]
-            )
-        rows.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(rows)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add = parser.add_argument
-    add("--profiles", nargs="+", default=["fast", "ci"], choices=tuple(PROFILES))
-    profiles = parser.parse_args().profiles
+def measure(profiles: list[str]) -> dict[str, Any]:
+    """All networks in each of the profiles; stored one by one."""
     torch.set_num_threads(1)
     models: dict[str, Any] = {name: {} for name in MODELS}
     for profile in profiles:
         for name, make in MODELS.items():
             models[name][profile] = measured(make, profile)
             print(profile, name, models[name][profile]["seconds"], flush=True)
-            path = write_result("certify_durations", {"models": models})
-    print(path)
+            # what takes long is not lost
+            write_result("certify_durations", {"models": models})
+    return {"models": models}
+
+
+def table(key: str) -> str:
+    """Seconds in each of the stored "profiles"."""
+    assert key == "profiles"
+    result = read_result("certify_durations")
+    profiles = [name for name in PROFILES if any(name in one for one in result["models"].values())]
+    header = ["network"]
+    for name in profiles:
+        header += [f"{name}: seconds", "structures asked"]
+    rows = []
+    for name, found in result["models"].items():
+        cells = [name]
+        for profile in profiles:
+            one = found.get(profile)
+            cells += (
+                ["-", "-"] if one is None else [f"{one['seconds']:.0f}", f"{one['structures']:,}"]
+            )
+        rows.append(cells)
+    return markdown(header, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--profiles", nargs="+", default=["fast", "ci"], choices=tuple(PROFILES))
+    print(write_result("certify_durations", measure(parser.parse_args().profiles)))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from backbones.adapters import Call, Dense, connect
+from backbones.adapters import Call, Dense, connect, offer_to_pyg
 from benchmarks._record import read_result, write_result
+from benchmarks._text import markdown
 from equivariance_tests import certify
 from symmetrize import Contract, HierarchicalFrames, Outputs, Symmetrizer, per_point
 
@@ -136,7 +137,7 @@ def visnet() -> nn.Module:
     return InDefaultDtype(Call(net, "z, pos, batch -> energy, _"))
 
 
-def metatrain_pet() -> nn.Module:
+def small_pet() -> nn.Module:
     from benchmarks._metatrain import Metatrain
 
     changes = {"cutoff": CUTOFF, "d_pet": 8, "d_node": 8, "d_head": 8, "d_feedforward": 8}
@@ -169,7 +170,7 @@ def symmetrized_points() -> nn.Module:
 
 def symmetrized_pet() -> nn.Module:
     frames = HierarchicalFrames(length_scale=CUTOFF / 3)
-    return Symmetrizer(metatrain_pet(), per_point("0e"), frames=frames)
+    return Symmetrizer(small_pet(), per_point("0e"), frames=frames)
 
 
 VECTORS = Contract(per_point("1o"))
@@ -182,7 +183,7 @@ ENTRIES: dict[str, Entry] = {
     "SchNet": Entry(schnet, potential(2), "torch_geometric", OF_ATOMS),
     "DimeNet++": Entry(dimenet, potential(3), "torch_geometric", OF_ATOMS),
     "ViSNet": Entry(visnet, potential(3, {"energy": "0e"}), "torch_geometric", OF_ATOMS),
-    "PET": Entry(metatrain_pet, potential(2, per_point("0e")), "metatrain", WITH_EDGES),
+    "PET": Entry(small_pet, potential(2, per_point("0e")), "metatrain", WITH_EDGES),
     "FrameAverage": Entry(
         frame_averaging, VECTORS, "frame_averaging_pytorch", {"call": "b n c -> b n o"}
     ),
@@ -195,6 +196,7 @@ ENTRIES: dict[str, Entry] = {
 
 def made(entry: Entry) -> nn.Module:
     """The network, with constants in double precision too: e3nn's have the dtype of its making."""
+    offer_to_pyg()  # those of torch-geometric do not run without
     torch.manual_seed(SEED)
     torch.set_default_dtype(torch.float64)
     try:
@@ -219,18 +221,29 @@ def found(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def measure(names: list[str], profile: str) -> dict[str, Any]:
+    """The reports of these networks, and the stored ones of the others; stored one by one."""
+    networks = {} if names == list(ENTRIES) else read_result("certify_others")["networks"]
+    for name in names:
+        entry = ENTRIES[name]
+        report = certify(made(entry), entry.contract, profile=profile, **entry.options)
+        networks[name] = {"source": entry.source} | report.to_json()
+        # what takes long is not lost
+        write_result("certify_others", {"networks": networks})
+    return {"networks": networks}
+
+
 def table(key: str) -> str:
-    """What was found in each network, as Markdown."""
+    """What was found in each of the stored "networks"."""
     assert key == "networks"
     result = read_result("certify_others")
-    rows = ["| network | package | verdict | what was found |", "|---|---|---|---|"]
+    rows = []
     for name in [name for name in ENTRIES if name in result["networks"]]:
         one = result["networks"][name]
         said = "<br>".join(found(one)) or "-"
         passed = sum(finding["verdict"] == "passed" for finding in one["findings"])
-        verdict = f"{one['status']} ({passed} checks passed)"
-        rows.append(f"| {name} | {one['source']} | {verdict} | {said} |")
-    return "\n".join(rows)
+        rows.append([name, one["source"], f"{one['status']} ({passed} checks passed)", said])
+    return markdown(["network", "package", "verdict", "what was found"], rows)
 
 
 def main() -> None:
@@ -238,16 +251,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=ENTRIES, default=list(ENTRIES))
     parser.add_argument("--profile", default="fast")
     given = parser.parse_args()
-    everything = given.only == list(ENTRIES)
-    networks = {} if everything else read_result("certify_others")["networks"]
-    for name in given.only:
-        entry = ENTRIES[name]
-        model = made(entry)
-        report = certify(model, entry.contract, profile=given.profile, **entry.options)
-        networks[name] = {"source": entry.source} | report.to_json()
-        # what takes long is not lost
-        path = write_result("certify_others", {"networks": networks})
-    print(path)
+    print(write_result("certify_others", measure(given.only, given.profile)))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 The time of a call whose network returns stored values at once, which is what choosing frames,
 turning copies and averaging outputs take, over the time of the network alone on the same copies. In
-single precision, forward and with the gradient with respect to positions; the sides take turns, so
-that whatever else the machine does slows all. The whole call with the true network is timed, too.
+single precision, forward and with the gradient with respect to positions. The whole call with the
+true network is timed, too. Of the wrapper alone, what passes before it calls the network is for
+frames and turned copies, and what passes afterwards for averaging.
 
 Run: python -m benchmarks.cost, with SYMMETRIZE_DATA the folder of the data sets (about 2
-minutes).
+minutes). Writes results/cost.json and prints the table of docs/cost.md.
 """
 
 from collections.abc import Callable
@@ -22,11 +23,12 @@ from torch_geometric.utils import to_dense_batch
 
 from backbones import ClassicPointNet, PointNet
 from benchmarks._data import acetylacetone, furniture, water
-from benchmarks._record import write_result
-from benchmarks.frames import CUTOFF, markdown, progress
+from benchmarks._record import read_result, write_result
+from benchmarks._text import markdown, progress
+from benchmarks._timing import medians, milliseconds
 from symmetrize import HierarchicalFrames, Symmetrizer
-from symmetrize.data.copies import turned_copies
 
+CUTOFF = 4.0  # of the frames, in Å
 ROUNDS = 7
 THREADS = 1
 SPECIES = 100
@@ -66,10 +68,10 @@ class Case:
     scope: Literal["structure", "center"]
     data: list[Data]
 
-    def model(self) -> Symmetrizer:
-        """The wrapped network, with the default frames."""
+    def model(self, net: nn.Module) -> Symmetrizer:
+        """The wrapper with the default frames, around the network or what stands in for it."""
         frames = HierarchicalFrames(CUTOFF)
-        return Symmetrizer(self.net, self.outputs, frames=frames, scope=self.scope).eval()
+        return Symmetrizer(net, self.outputs, frames=frames, scope=self.scope).eval()
 
     def batch(self) -> Data:
         """The data in single precision."""
@@ -119,16 +121,17 @@ def total(returned: Any) -> Tensor:
     return torch.stack([value.sum() for value in values]).sum()
 
 
-def milliseconds(sides: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """Median time of each side; the first turn does not count."""
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(ROUNDS + 1):
-        for name, side in sides.items():
-            start = perf_counter()
-            side()
-            if turn:
-                times[name].append(1e3 * (perf_counter() - start))
-    return {name: median(values) for name, values in times.items()}
+class Kept(nn.Module):
+    """A network that keeps the copies it was called with."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net, self.copies = net, Data()
+
+    def forward(self, data: Data) -> Any:
+        """What the network returns."""
+        self.copies = data
+        return self.net(data)
 
 
 class Stored(nn.Module):
@@ -137,9 +140,11 @@ class Stored(nn.Module):
     def __init__(self, returned: Any) -> None:
         super().__init__()
         self.returned = returned
+        self.called = 0.0  # when it was, last
 
     def forward(self, data: Data) -> Any:
         """The stored values."""
+        self.called = perf_counter()
         touch = 0 * data.pos.sum()
         if "envelope" in data:
             touch = touch + 0 * data.envelope.sum()
@@ -148,49 +153,70 @@ class Stored(nn.Module):
         return self.returned + touch
 
 
-def measure(case: Case, gradient: bool) -> dict[str, float]:
+def measured(case: Case, gradient: bool) -> dict[str, float]:
     """Milliseconds of the parts, copies of each structure or center, and the overhead."""
-    model, batch = case.model(), case.batch()
+    kept, batch = Kept(case.net), case.batch()
     batch.pos.requires_grad_(gradient)
     with torch.set_grad_enabled(gradient):
-        source, _, ensemble = model._frames(batch)
-        copies = turned_copies(source, ensemble).data
+        model = case.model(case.net)
+        ensemble = model.ensemble(batch)
+        with torch.no_grad():
+            case.model(kept)(batch)
+            copies = kept.copies
+            stand_in = Stored(case.net(copies))
+            idle = case.model(stand_in)
         copies.pos = copies.pos.detach().requires_grad_(gradient)
         if "envelope" in copies:
             copies.envelope = copies.envelope.detach()
-        with torch.no_grad():
-            idle = Symmetrizer(
-                Stored(case.net(copies)), case.outputs, frames=model.frames, scope=case.scope
-            )
 
         def timed(function: Callable[[Data], Any], data: Data) -> Callable[[], Any]:
             if not gradient:
                 return lambda: function(data)
             return lambda: torch.autograd.grad(total(function(data)), data.pos)
 
-        sides = {
-            "whole": timed(model, batch),
-            "network": timed(case.net, copies),
-            "wrapper": timed(idle, batch),
-        }
+        before: list[float] = []
+
+        def wrapper() -> None:
+            start = perf_counter()
+            timed(idle, batch)()
+            before.append(1e3 * (stand_in.called - start))
+
+        sides = {"whole": timed(model, batch), "network": timed(case.net, copies)}
+        sides["wrapper"] = wrapper
         if not gradient:
             # each part comes after the network, too, which leaves a cold cache
             sides["network again"] = sides["network"]
-            sides["frames"] = lambda: model._frames(batch)
-            sides["and once more"] = sides["network"]
-            sides["turning"] = lambda: turned_copies(source, ensemble)
-        times = milliseconds(sides)
+            sides["frames"] = lambda: model.ensemble(batch)
+        times = medians(milliseconds(sides, ROUNDS))
     if not gradient:
-        times["averaging"] = times["wrapper"] - times["frames"] - times["turning"]
+        # what the wrapper does before it calls the network is frames and turning
+        reached = median(before[1:])
+        times["turning"] = reached - times["frames"]
+        times["averaging"] = times["wrapper"] - reached
     return {
         "copies": len(ensemble) / ensemble.size,
-        **{name: round(value, 2) for name, value in times.items() if name in SHOWN},
+        **{name: round(times[name], 2) for name in SHOWN if name in times},
         "overhead": round(times["wrapper"] / times["network"], 3),
         "whole_over_network": round(times["whole"] / times["network"], 3),
     }
 
 
-def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
+def measure() -> dict[str, Any]:
+    """All cases, forward and with gradients."""
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    found = {
+        name: {"forward": measured(case, False), "gradient": measured(case, True)}
+        for name, case in progress(cases().items(), "networks")
+    }
+    setting = {"dtype": "float32", "group": "O(3)", "preset": "smooth", "rounds": ROUNDS}
+    return {**setting, "threads": THREADS, "cases": found}
+
+
+def table(key: str) -> str:
+    """The stored "overhead"."""
+    assert key == "overhead"
+    found = read_result("cost")["cases"]
     header = [
         *("network and data", "copies", "network (ms)", "frames (ms)", "turning", "averaging"),
         *("overhead", "network with gradient (ms)", "overhead"),
@@ -208,15 +234,8 @@ def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
 
 
 def main() -> None:
-    torch.set_num_threads(THREADS)
-    torch.manual_seed(0)
-    found = {
-        name: {"forward": measure(case, False), "gradient": measure(case, True)}
-        for name, case in progress(cases().items(), "networks")
-    }
-    setting = {"dtype": "float32", "group": "O(3)", "preset": "smooth", "rounds": ROUNDS}
-    write_result("cost", {**setting, "threads": THREADS, "cases": found})
-    print(f"\nTime of the wrapper beside that of the network on the same copies\n\n{table(found)}")
+    path = write_result("cost", measure())
+    print(table("overhead"), path, sep="\n\n")
 
 
 if __name__ == "__main__":

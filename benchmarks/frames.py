@@ -10,16 +10,15 @@ on 2 cores). Writes results/frames.json and docs/figures/frames.png, and prints 
 docs/frames.md.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from statistics import mean
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
 from benchmarks._data import (
     acetylacetone,
@@ -30,30 +29,32 @@ from benchmarks._data import (
     water,
     water_dimers,
 )
+from benchmarks._families import (
+    AVERAGING,
+    CUTOFF,
+    LEAN,
+    PRUNED,
+    SMOOTH,
+    UNPRUNED,
+    columns,
+    families,
+    numbers_of_frames,
+    summary,
+)
+from benchmarks._frames_figure import draw
 from benchmarks._paths import Paths, RandomNetworks, scan, served, straight_paths
-from benchmarks._record import write_result
-from symmetrize import FrameAveraging, Frames, HierarchicalFrames, PairFrames, Symmetrizer
-from symmetrize.arrays.segments import counts
-from symmetrize.frames import Group
-from symmetrize.frames.presets import PRESETS
-from symmetrize.frames.settings import Preset, Selection
+from benchmarks._record import read_result, write_result
+from benchmarks._text import markdown, progress, short
+from symmetrize import HierarchicalFrames, PairFrames
+from symmetrize.frames.hierarchical import Preset, Selection
+from symmetrize.frames.hierarchical.presets import PRESETS
 
-FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "frames.png"
-CUTOFF = 4.0
 SNAPSHOTS = range(0, 300, 60)  # of liquid water, for environments
 WHOLE_SNAPSHOTS = range(0, 300, 6)  # of liquid water, as structures
 PATHS = 32
 THREADS = 1
 NEAREST = 12
 BEYOND = 1.0  # Å beyond the cutoff, from where atoms may enter along a path
-MANY = 10**5  # frames of one structure: none is refused here
-UNPRUNED, PRUNED, AVERAGING = "pairs, unpruned", "pairs, pruned", "frame averaging"
-SMOOTH, LEAN = "smooth (default)", "lean"
-NOTES = {
-    UNPRUNED: "pairs, unpruned (published)",
-    PRUNED: "pairs, pruned (published)",
-    AVERAGING: "frame averaging (jumps at\nequal principal axes)",
-}
 # Windows and angle powers of the trade-off curves: those of the presets, and one between them
 SHAPES = {
     "windows and core of smooth": {},
@@ -66,49 +67,6 @@ SHAPES = {
     },
 }
 DECAYS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
-
-Item = TypeVar("Item")
-
-
-def without_frames(*_: Any) -> Any:
-    """Stands in for an auxiliary model, which is never called here."""
-
-
-@cache
-def families() -> Mapping[str, Frames]:
-    """Frames by name; those of ``PairFrames`` let owners without frames pass, to be counted."""
-    return {
-        UNPRUNED: PairFrames(CUTOFF, prune=None, auxiliary=without_frames),
-        PRUNED: PairFrames(CUTOFF, auxiliary=without_frames),
-        SMOOTH: HierarchicalFrames(CUTOFF, max_frames=MANY),
-        LEAN: HierarchicalFrames(CUTOFF, preset="lean", max_frames=MANY),
-        AVERAGING: FrameAveraging(CUTOFF),
-    }
-
-
-def numbers_of_frames(frames: Frames, group: Group, scope: str, data: list[Data]) -> Tensor:
-    """Evaluations of the network for each structure, or each center."""
-    model = Symmetrizer(without_frames, "2e", frames=frames, group=group, scope=scope)  # type: ignore[arg-type]
-    found = []
-    for first in range(0, len(data), 50):
-        ensemble = model.ensemble(Batch.from_data_list(data[first : first + 50]))
-        found.append(counts(ensemble.index[~ensemble.auxiliary], ensemble.size))
-    return torch.cat(found).double()
-
-
-def columns() -> list[tuple[str, Group]]:
-    """Families and groups of the columns of a table."""
-    proper: list[tuple[str, Group]] = [(name, "SO(3)") for name in families()]
-    return [*proper, (SMOOTH, "O(3)"), (LEAN, "O(3)")]
-
-
-def summary(number: Tensor) -> dict[str, float]:
-    return {
-        "mean": round(float(number.mean()), 2),
-        "median": float(number.median()),
-        "largest": float(number.max()),
-        "without": round(float((number == 0).double().mean()), 4),
-    }
 
 
 def environment_counts() -> dict[str, dict[str, dict[str, float]]]:
@@ -237,29 +195,6 @@ def trade_off() -> dict[str, list[dict[str, float]]]:
     return curves
 
 
-def progress(items: Iterable[Item], what: str) -> Iterable[Item]:
-    """The items, with a progress bar if rich is installed."""
-    items = list(items)
-    try:
-        from rich.progress import track
-    except ImportError:
-        return items
-    return track(items, f"{what:25}")
-
-
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def short(value: float) -> str:
-    """Two or three digits, or a power of ten."""
-    if value >= 1e5:
-        return f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
-    return f"{value:.3g}" if value < 1000 else f"{round(value, -1):.0f}"
-
-
 def count_table(
     table: dict[str, dict[str, dict[str, float]]], cell: Callable[[dict[str, float]], str]
 ) -> str:
@@ -302,17 +237,6 @@ def bound(found: dict[str, float], part: float) -> str:
     return "≥ " if found["steep"] > part else ""
 
 
-def path_notes(table: dict[str, dict[str, Any]]) -> str:
-    notes = []
-    for system, row in table.items():
-        left = row.get("paths left out", 0)
-        more = f"; {left} more left out, on which pair frames end" if left else ""
-        notes.append(
-            f"{system}: {row['paths']} paths{more}; spread of the network {row['spread']:.2f}"
-        )
-    return "\n".join(notes)
-
-
 def trade_off_table(curves: dict[str, list[dict[str, float]]]) -> str:
     header = ["", *(f"decay {decay:g}" for decay in DECAYS)]
     rows = [
@@ -322,96 +246,39 @@ def trade_off_table(curves: dict[str, list[dict[str, float]]]) -> str:
     return markdown(header, rows)
 
 
-def draw(curves: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> None:
-    """Frames against the second derivative, both on logarithmic axes."""
-    import matplotlib as mpl
+TABLES: dict[str, Callable[[Any], str]] = {
+    "frames_per_environment": lambda found: count_table(found, mean_cell),
+    "derivatives_of_environments": path_table,
+    "frames_per_structure": lambda found: count_table(found, full_cell),
+    "derivatives_of_structures": path_table,
+    "trade_off": trade_off_table,
+}
 
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
 
-    def label(
-        text: str, point: tuple[float, float], offset: tuple[float, float], **how: Any
-    ) -> None:
-        axes.annotate(text, point, xytext=offset, textcoords="offset points", **how)
+def table(key: str) -> str:
+    """One of the stored ``TABLES``."""
+    return TABLES[key](read_result("frames")[key])
 
-    figure, axes = plt.subplots(figsize=(8, 5.5), layout="constrained")
-    # colors of Okabe and Ito, which also color-blind readers tell apart
-    looks = zip(("#0072B2", "#009E73", "#E69F00"), "os^", strict=True)
-    for (shape, curve), (color, marker) in zip(curves.items(), looks, strict=True):
-        x, y = [p["frames"] for p in curve], [p["second_mean"] for p in curve]
-        axes.plot(x, y, color=color, marker=marker, markersize=5, label=shape)
-    for point in next(iter(curves.values())):
-        place = point["frames"], point["second_mean"]
-        label(f"{point['decay']:g}", place, (-10, -10), fontsize=8, color="#0072B2")
-    offsets = {SMOOTH: (14, 4), LEAN: (12, 0), UNPRUNED: (-40, -18), AVERAGING: (-24, -34)}
-    for name, offset in offsets.items():
-        place, ours = (found[name]["frames"], found[name]["second_mean"]), name in (SMOOTH, LEAN)
-        axes.plot(
-            *place,
-            linestyle="none",
-            marker="*" if ours else "D",
-            markersize=16 if ours else 8,
-            color="#D55E00" if ours else "#CC79A7",
-            markeredgecolor="black",
-            zorder=3,
-        )
-        label(NOTES.get(name, name), place, offset, fontsize=10)
-    top = 2 * found[UNPRUNED]["second_mean"]
-    steep = found[PRUNED]
-    axes.annotate(
-        f"{NOTES[PRUNED]}: {short(steep['second_mean'])}",
-        (steep["frames"], top),
-        xytext=(steep["frames"], top / 6),
-        arrowprops={"arrowstyle": "->"},
-        ha="center",
-        fontsize=10,
-    )
-    raw = found["network"]["second_mean"]
-    axes.axhline(raw, color="gray", linestyle=":")
-    label("the network itself", (1.05, raw), (0, 4), fontsize=9, color="gray")
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlim=(1, 20),
-        ylim=(raw / 2, top),
-        xlabel="frames per environment, SO(3)",
-        ylabel="max |d²F| along a path, mean over paths (1/Å²)",
-    )
-    ticks = [1, 1.5, 2, 3, 5, 10, 20]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.set_xticks([], minor=True)
-    axes.legend(title="hierarchical frames, decay 1.5 to 8 (numbers)", frameon=False, fontsize=9)
-    axes.set_title("Liquid water, 12 nearest neighbors, random motion by 1 Å", fontsize=11)
-    FIGURE.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(FIGURE, dpi=120)
+
+def measure() -> dict[str, Any]:
+    """All of it, by the keys of ``TABLES``."""
+    torch.set_num_threads(THREADS)
+    data_folder()
+    return {
+        "cutoff": CUTOFF,
+        "frames_per_environment": environment_counts(),
+        "derivatives_of_environments": environment_paths(),
+        "frames_per_structure": structure_counts(),
+        "derivatives_of_structures": structure_paths(),
+        "trade_off": trade_off(),
+    }
 
 
 def main() -> None:
-    torch.set_num_threads(THREADS)
-    data_folder()
-    environment, whole = environment_counts(), structure_counts()
-    paths, whole_paths = environment_paths(), structure_paths()
-    curves = trade_off()
-    payload = {
-        "cutoff": CUTOFF,
-        "frames_per_environment": environment,
-        "derivatives_of_environments": paths,
-        "frames_per_structure": whole,
-        "derivatives_of_structures": whole_paths,
-        "trade_off": curves,
-    }
-    write_result("frames", payload)
-    draw(curves, next(iter(paths.values())))
-    for title, text in {
-        f"Mean frames per environment, cutoff {CUTOFF:g} Å": count_table(environment, mean_cell),
-        "Derivatives along paths of environments, SO(3)": path_table(paths),
-        "": path_notes(paths),
-        "Frames per structure: mean / median / largest": count_table(whole, full_cell),
-        "Derivatives along paths of whole molecules, SO(3)": path_table(whole_paths),
-        " ": path_notes(whole_paths),
-        "Trade-off: frames / mean over paths of max abs d2F": trade_off_table(curves),
-    }.items():
-        print(f"\n{title}\n\n{text}" if title.strip() else f"\n{text}")
+    found = measure()
+    path = write_result("frames", found)
+    draw(found["trade_off"], next(iter(found["derivatives_of_environments"].values())))
+    print(*(f"{key}\n\n{table(key)}" for key in TABLES), path, sep="\n\n")
 
 
 if __name__ == "__main__":

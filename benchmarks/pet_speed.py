@@ -11,7 +11,6 @@ minutes). Writes results/pet_speed.json and prints the tables of docs/backbones.
 
 from collections.abc import Callable
 from statistics import median
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -22,7 +21,8 @@ from backbones.edges import with_edges
 from backbones.pet.buckets import buckets
 from benchmarks._data import methane, molecules, water
 from benchmarks._record import read_result, write_result
-from benchmarks.frames import markdown, progress
+from benchmarks._text import markdown, progress
+from benchmarks._timing import medians, milliseconds
 
 SPECIES = [1, 6, 8]
 CUTOFF = 4.5
@@ -74,20 +74,14 @@ TASKS: dict[str, Callable[[nn.Module, Data], None]] = {
 
 
 def compared(task: Callable[[nn.Module, Data], None], nets: list[nn.Module], data: Data) -> Any:
-    """Median seconds of each network, and the median ratio of the first to the second."""
-    times: list[list[float]] = [[], []]
-    for turn in range(ROUNDS + 2):
-        for k in (0, 1) if turn % 2 else (1, 0):
-            start = perf_counter()
-            task(nets[k], data)
-            if turn >= 2:  # after warming up
-                times[k].append(perf_counter() - start)
-    ratios = [a / b for a, b in zip(*times, strict=True)]
-    return {
-        "metatrain_ms": 1e3 * median(times[0]),
-        "ours_ms": 1e3 * median(times[1]),
-        "speedup": median(ratios),
+    """Median milliseconds of each network, and the median ratio of the first to the second."""
+    sides = {
+        "metatrain_ms": lambda: task(nets[0], data),
+        "ours_ms": lambda: task(nets[1], data),
     }
+    times = milliseconds(sides, ROUNDS, warm_up=2, back_and_forth=True)
+    ratios = [a / b for a, b in zip(*times.values(), strict=True)]
+    return {**medians(times), "speedup": median(ratios)}
 
 
 def speeds() -> dict[str, Any]:
@@ -158,9 +152,14 @@ def table(key: str) -> str:
     return markdown(["", "metatrain (ms)", "ours (ms)", "speedup"], rows)
 
 
-def main() -> None:
+def measure() -> dict[str, Any]:
+    """Padding of several batches, and times of both networks."""
     torch.set_num_threads(THREADS)
-    path = write_result("pet_speed", {"threads": THREADS, "padding": paddings(), "speed": speeds()})
+    return {"threads": THREADS, "padding": paddings(), "speed": speeds()}
+
+
+def main() -> None:
+    path = write_result("pet_speed", measure())
     print(table("padding"), table("speed"), path, sep="\n\n")
 
 

@@ -8,8 +8,6 @@ Run: python -m benchmarks.representation_speed
 """
 
 from collections.abc import Callable
-from statistics import median
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,9 @@ from e3nn import o3
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from benchmarks._record import write_result
+from benchmarks._record import read_result, write_result
+from benchmarks._text import markdown
+from benchmarks._timing import medians, milliseconds
 from symmetrize.representation import as_representation
 
 IRREPS = "0e + 1o + 2e"
@@ -59,13 +59,12 @@ def compare(dtype: torch.dtype) -> dict[str, Any]:
     }
     generator = torch.Generator().manual_seed(0)
     cotangent = torch.randn(ROTATIONS, 9, 9, dtype=dtype, generator=generator)
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(ROUNDS):
-        for name, side in sides.items():
-            start = perf_counter()
-            torch.autograd.grad(side(rotations), rotations, cotangent)
-            times[name].append(1e3 * (perf_counter() - start))
-    middle = {name: median(values) for name, values in times.items()}
+
+    def there_and_back(side: Callable[[Tensor], Tensor]) -> Callable[[], Any]:
+        return lambda: torch.autograd.grad(side(rotations), rotations, cotangent)
+
+    calls = {name: there_and_back(side) for name, side in sides.items()}
+    middle = medians(milliseconds(calls, ROUNDS))
     return {
         "milliseconds": {name: round(value, 2) for name, value in middle.items()},
         "ratio": round(middle["e3nn"] / middle["symmetrize"], 1),
@@ -73,22 +72,36 @@ def compare(dtype: torch.dtype) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def measure() -> dict[str, Any]:
+    """Both precisions."""
     torch.set_num_threads(THREADS)
-    figures = {
-        str(dtype).removeprefix("torch."): compare(dtype)
-        for dtype in (torch.float32, torch.float64)
-    }
     setting = {
         "irreps": IRREPS,
         "rotations": ROTATIONS,
         "rounds": ROUNDS,
         "pass": "forward+backward",
     }
-    write_result("representation_speed", {**setting, **figures})
-    for dtype, figure in figures.items():
-        e3nn, ours = figure["milliseconds"].values()
-        print(f"{dtype}: e3nn {e3nn} ms, symmetrize {ours} ms: {figure['ratio']} times as fast")
+    dtypes = (torch.float32, torch.float64)
+    return setting | {str(dtype).removeprefix("torch."): compare(dtype) for dtype in dtypes}
+
+
+def table(key: str) -> str:
+    """The stored "matrices"."""
+    assert key == "matrices"
+    stored = read_result("representation_speed")
+    rows = []
+    for dtype in ("float32", "float64"):
+        times, errors = stored[dtype]["milliseconds"], stored[dtype]["largest_error"]
+        cells = [f"{times[side]:.0f}" for side in ("e3nn", "symmetrize")]
+        cells += [f"{errors[side]:.0e}" for side in ("e3nn", "symmetrize")]
+        rows.append([dtype, *cells, f"{stored[dtype]['ratio']:.0f}"])
+    names = ["e3nn (ms)", "symmetrize (ms)", "error of e3nn", "of symmetrize", "times as fast"]
+    return markdown(["", *names], rows)
+
+
+def main() -> None:
+    path = write_result("representation_speed", measure())
+    print(table("matrices"), path, sep="\n\n")
 
 
 if __name__ == "__main__":

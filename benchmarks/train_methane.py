@@ -36,9 +36,9 @@ from backbones.checkpoint import load, save
 from backbones.pet import PET
 from benchmarks._data import data_folder
 from benchmarks._record import RESULTS, read_result, write_result
-from benchmarks.frames import markdown
+from benchmarks._text import markdown
+from benchmarks._training import random_turns, step, store, stored
 from symmetrize import HierarchicalFrames, Symmetrizer
-from symmetrize.groups import random_rotations
 
 # Energy RMSE of the published PET in meV by the number of its training structures, read off a plot
 PUBLISHED = {1000: 330.0, 3000: 155.0, 10000: 68.0}
@@ -74,9 +74,7 @@ def structures(part: str) -> list[Data]:
 
 def turned(batch: Batch, generator: torch.Generator) -> Batch:
     """Every structure turned by its own random orthogonal matrix, forces and all."""
-    number = batch.num_graphs
-    sign = 1.0 - 2.0 * torch.randint(2, (number,), generator=generator)
-    turns = (random_rotations(number, generator) * sign[:, None, None]).float()[batch.batch]
+    turns = random_turns(batch.num_graphs, generator).float()[batch.batch]
     batch = copy.copy(batch)
     batch.pos = (turns @ batch.pos[:, :, None])[..., 0]
     batch.forces = (turns @ batch.forces[:, :, None])[..., 0]
@@ -137,9 +135,8 @@ class Run:
 
     def resume(self) -> None:
         """Go on from the state in the folder, if there is one."""
-        path = self.folder / "state.pt"
-        if path.exists():
-            state = torch.load(path, weights_only=True)
+        state = stored(self.folder / "state.pt")
+        if state is not None:
             self.net.load_state_dict(state["net"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -149,7 +146,6 @@ class Run:
 
     def store(self) -> None:
         """Write the state to the folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         state = {
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
@@ -157,16 +153,15 @@ class Run:
             "generator": self.generator.get_state(),
             **{name: getattr(self, name) for name in ("epoch", "seconds", "curve", "best")},
         }
-        torch.save(state, self.folder / "state.new")
-        (self.folder / "state.new").replace(self.folder / "state.pt")
+        store(self.folder / "state.pt", state)
 
-    def rate(self, step: int) -> float:
+    def rate(self, done: int) -> float:
         """Learning rate: a rise over the first hundredth, then half a cosine."""
         total = self.options.epochs * self.steps
         rise = max(1, total // 100)
         return (
-            self.options.rate * min(1.0, (step + 1) / rise)
-            * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
+            self.options.rate * min(1.0, (done + 1) / rise)
+            * 0.5 * (1 + math.cos(math.pi * min(1.0, done / total)))
         )  # fmt: skip
 
     def train_epoch(self) -> None:
@@ -174,9 +169,7 @@ class Run:
         data, net = self.data["train"], self.net.train()
         order = torch.randperm(len(data), generator=self.generator).tolist()
         for k, start in enumerate(range(0, len(order), self.options.batch)):
-            step = self.epoch * self.steps + k
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.rate(step)
+            done = self.epoch * self.steps + k
             chosen = [data[i] for i in order[start : start + self.options.batch]]
             batch = turned(Batch.from_data_list(chosen), self.generator)
             energy, forces = predicted(net, batch, create_graph=True)
@@ -185,11 +178,8 @@ class Run:
                 forces / self.force_scale, batch.forces / self.force_scale
             )
             loss = self.options.energy_weight * energy_loss.mean() + force_loss
-            self.optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            self.optimizer.step()
-            keep = min(0.999, (1 + step) / (10 + step))
+            step(net, loss, self.optimizer, self.rate(done), clip=1.0)
+            keep = min(0.999, (1 + done) / (10 + done))
             with torch.no_grad():
                 for ours, theirs in zip(self.average.parameters(), net.parameters(), strict=True):
                     ours.lerp_(theirs, 1 - keep)
@@ -230,6 +220,14 @@ class Run:
                 part: errors(model, self.data[part], self.mean) for part in ("val", "test")
             },
         }
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Train, from where it was interrupted, and look at the best network."""
+    run = Run(options)
+    run.resume()
+    run.train()
+    return run.report()
 
 
 def runs_stored() -> list[dict[str, Any]]:
@@ -295,11 +293,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    run = Run(options)
-    run.resume()
-    run.train()
     command = f"python -m benchmarks.train_methane --structures {options.structures}"
-    print(write_result(f"train_methane_{options.structures}", run.report(), command))
+    print(write_result(f"train_methane_{options.structures}", measure(options), command))
     draw()
 
 

@@ -39,7 +39,8 @@ from backbones import (
 )
 from benchmarks._data import data_folder
 from benchmarks._record import read_result, write_result
-from benchmarks.frames import markdown
+from benchmarks._text import markdown
+from benchmarks._training import random_turns, step, store, stored
 from symmetrize import Symmetrizer
 from symmetrize.groups import random_rotations
 
@@ -57,6 +58,7 @@ BASELINE = 0.495
 
 BATCH_SIZE = 16
 LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 2e-3, 0.05, 5  # epochs
+CLIP_NORM = 5.0  # of gradients
 SMOOTHING = 0.2  # of labels
 SCALES, JITTER, CLIP = (0.8, 1.25), 0.01, 0.03
 STORE_EVERY = 5  # epochs
@@ -95,8 +97,7 @@ def augmented(points: Tensor, turn: bool, generator: torch.Generator) -> Tensor:
     """Points scaled and jittered and, if wanted, turned by random orthogonal matrices."""
     number = len(points)
     if turn:
-        sign = 1.0 - 2.0 * torch.randint(2, (number, 1, 1), generator=generator)
-        points = points @ (sign * random_rotations(number, generator)).to(points.dtype)
+        points = points @ random_turns(number, generator).to(points.dtype)
     low, high = SCALES
     scale = low + (high - low) * torch.rand(number, 1, 1, generator=generator)
     noise = JITTER * torch.randn(points.shape, generator=generator)
@@ -123,8 +124,8 @@ class Training:
             self.net.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY
         )
         self.epoch, self.seconds, self.losses = 0, 0.0, []
-        if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
+        state = stored(self.path)
+        if state is not None:
             self.net.load_state_dict(state["net"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.epoch, self.seconds = state["epoch"], state["seconds"]
@@ -157,15 +158,11 @@ class Training:
         batches = torch.randperm(len(points), generator=generator).split(BATCH_SIZE)
         batches = [rows for rows in batches if len(rows) == BATCH_SIZE]
         total = 0.0
-        for step, rows in enumerate(batches):
-            for group in self.optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * self._rate(self.epoch + step / len(batches))
+        for k, rows in enumerate(batches):
+            rate = LEARNING_RATE * self._rate(self.epoch + k / len(batches))
             logits = model(batch_of(points[rows]))
             loss = nn.functional.cross_entropy(logits, data.labels[rows], label_smoothing=SMOOTHING)
-            self.optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
-            self.optimizer.step()
+            step(self.net, loss, self.optimizer, rate, CLIP_NORM)
             total += loss.item()
         return total / len(batches)
 
@@ -174,15 +171,12 @@ class Training:
         return min(1.0, (epoch + 0.2) / WARM_UP) * math.cos(math.pi / 2 * epoch / self.epochs) ** 2
 
     def _store(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             **{name: getattr(self, name) for name in ("epoch", "seconds", "losses")},
         }
-        unfinished = self.path.with_suffix(".unfinished")
-        torch.save(state, unfinished)
-        unfinished.replace(self.path)
+        store(self.path, state)
 
 
 @torch.no_grad()
@@ -236,23 +230,13 @@ def accuracies(results: dict[str, dict[str, Any]]) -> str:
 
 def table(key: str) -> str:
     """The stored "accuracy"."""
+    assert key == "accuracy"
     return accuracies(read_result("train_shapes")["networks"])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
-    parser.add_argument("--epochs", type=int, default=50, help="of raw training; others are longer")
-    parser.add_argument("--trainings", nargs="+", choices=list(TRAININGS), default=list(TRAININGS))
-    parser.add_argument("--points", type=int, default=256)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    default = Path(tempfile.gettempdir()) / "symmetrize-shapes"
-    parser.add_argument("--folder", type=Path, default=default, help="of the states of training")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Train the networks of the options, and test them; what is trained already is only tested."""
     train, test, names = objects()
-
     generator = torch.Generator().manual_seed(options.seed)
     # in double precision, so that turned objects are the same ones
     points = test.thinned(options.points, generator).double()
@@ -277,12 +261,27 @@ def main() -> None:
                 result |= {"loss": training.losses[-1], "seconds": round(training.seconds)}
                 results[network][kind] = result
                 bar.console.print(f"{title}: {result}", soft_wrap=True)
-
     setting = {name: getattr(options, name) for name in ("epochs", "points", "threads", "seed")}
     setting |= {"rotations": ROTATIONS, "classes": names, "baseline": BASELINE}
+    return {**setting, "networks": results}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--epochs", type=int, default=50, help="of raw training; others are longer")
+    parser.add_argument("--trainings", nargs="+", choices=list(TRAININGS), default=list(TRAININGS))
+    parser.add_argument("--points", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    default = Path(tempfile.gettempdir()) / "symmetrize-shapes"
+    parser.add_argument("--folder", type=Path, default=default, help="of the states of training")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    found = measure(options)
     if set(options.networks) == set(NETWORKS) and set(options.trainings) == set(TRAININGS):
-        write_result("train_shapes", {**setting, "networks": results})
-    print(f"\n{len(test.labels)} test objects\n\n{accuracies(results)}")
+        write_result("train_shapes", found)
+    print(f"\n{accuracies(found['networks'])}")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.arrays.vectors import safe_norm
 from symmetrize.atoms import from_ase, to_ase
 from symmetrize.contract import Contract
-from symmetrize.data.layout import owners
-from symmetrize.data.periods import Periods, periods
+from symmetrize.data.owners import owners
+from symmetrize.data.periods import periods
+from symmetrize.declaration import Outputs
 from symmetrize.derivatives import Derivatives, forces_and_stress
 from symmetrize.frames import (
     Ensemble,
@@ -16,8 +17,9 @@ from symmetrize.frames import (
     QuadratureFrames,
     RandomFrames,
 )
-from symmetrize.outputs import Output, Outputs, log_probabilities, per_edge, per_point
-from symmetrize.points.neighbors import neighbor_list
+from symmetrize.outputs import Output, log_probabilities, per_edge, per_point
+from symmetrize.points.neighbors import Neighbors, neighbor_list
+from symmetrize.points.periods import Periods
 from symmetrize.symmetrizer import Symmetrizer
 from symmetrize.weights import load_weights
 
@@ -28,6 +30,7 @@ __all__ = [
     "FrameAveraging",
     "Frames",
     "HierarchicalFrames",
+    "Neighbors",
     "Output",
     "Outputs",
     "PairFrames",

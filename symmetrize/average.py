@@ -1,6 +1,9 @@
-"""The weighted average of one output over the frames of each owner."""
+"""The weighted averages of outputs over the frames of each cloud: sum_p w_p rho(R_p) f(A R_p)."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -8,40 +11,89 @@ from torch import Tensor
 
 from symmetrize.arrays.safe import safe_sqrt
 from symmetrize.arrays.segments import segment_log_mean, segment_sum
-from symmetrize.data.copies import Copies, Source
-from symmetrize.frames.ensemble import Ensemble
+from symmetrize.data.copies import Copies
+from symmetrize.data.rows import RowsOf
+from symmetrize.declaration import ONLY, Declaration, said_of
+from symmetrize.frames import Ensemble
 from symmetrize.groups import Group
-from symmetrize.outputs import ONLY, Output
+from symmetrize.outputs import Output
+from symmetrize.scopes import Scene
+
+
+class Averages:
+    """The averages of all outputs, by name, in the form in which the network returns them.
+
+    Args:
+        declaration: of the outputs.
+        scene: what copies are made of.
+        ensemble: all members, with weights that sum to one for each cloud.
+        group: under which collapsed members are projected on their invariant part.
+    """
+
+    def __init__(
+        self, declaration: Declaration, scene: Scene, ensemble: Ensemble, group: Group
+    ) -> None:
+        self.declaration, self.scene = declaration, scene
+        # what the network returned, for its form; None if it was not called
+        self.form: Any = None
+        self.by_name = {
+            name: Average(output, scene, ensemble, group, name)
+            for name, output in declaration.items()
+        }
+
+    def add(
+        self, form: Any, returned: Mapping[str, Tensor], members: Ensemble, copies: Copies
+    ) -> None:
+        """Take what the network returned for the copies of ``members``, as it is and by name.
+
+        Raises:
+            ValueError: if a row of an output is missing, or does not fit.
+        """
+        self.form = form
+        for name, values in returned.items():
+            self.by_name[name].add(values, members, copies)
+
+    def add_auxiliary(self, returned: Mapping[str, Tensor]) -> None:
+        """Take what an auxiliary model, equivariant by itself, returned for the scene.
+
+        Raises:
+            ValueError: if there is not one row for each of the result.
+        """
+        for name, values in returned.items():
+            self.by_name[name].add_auxiliary(values)
+
+    def mean(self) -> Any:
+        """sum_p w_p rho(R_p) f(A R_p), one row for whatever rows stand for."""
+        means = {
+            name: self.scene.reduced(one.mean()) if one.output.rows == "structure" else one.mean()
+            for name, one in self.by_name.items()
+        }
+        return self.declaration.unnamed(means, self.form)
+
+    def spread(self) -> Any:
+        """(sum_p w_p |rho(R_p) f(A R_p) - mean|^2)^(1/2), likewise, but for sums over centers."""
+        spreads = {name: one.spread() for name, one in self.by_name.items()}
+        return self.declaration.unnamed(spreads, self.form)
 
 
 class Average:
-    """Outputs of the network on copies, turned back, with the weight and the place of each row.
+    """Rows of one output, turned back, with the weight and the place of each.
 
     Args:
-        output: the declared representation, and whether there is one row for each point.
-        ensemble: all members, with weights that sum to one for each owner.
-        source: what the copies are made of.
-        group: under which the collapsed members are projected on their invariant part.
+        output: how it turns, and what its rows stand for.
+        scene, ensemble, group: as in ``Averages``.
         name: of the output, in errors.
     """
 
     def __init__(
-        self,
-        output: Output,
-        ensemble: Ensemble,
-        source: Source,
-        group: Group,
-        name: str = ONLY,
+        self, output: Output, scene: Scene, ensemble: Ensemble, group: Group, name: str
     ) -> None:
-        self.output = output
-        self.name = name
-        self.group = group
-        self.layout = source.layout
+        self.output, self.name, self.group, self.scene = output, name, group, scene
+        self.answers = scene.answers_of(output.rows, said_of(name))
         # no rows, but in the graph of the positions: backward through an empty sum is valid
+        source = scene.source
         empty = source.vectors.to(source.data.pos.dtype).flatten()[:0]
         self.nothing = empty.reshape(0, *output.representation.value_shape)
-        # a center answers for its environment: its own row is the one that counts
-        self.center = source.data.get("is_center") if source.leaving is not None else None
         self.auxiliary = segment_sum(
             torch.where(ensemble.auxiliary, ensemble.weights, 0.0), ensemble.index, ensemble.size
         )
@@ -49,64 +101,51 @@ class Average:
         self.weights: list[Float[Tensor, "rows"]] = []
         self.places: list[Tensor] = []
 
-    @property
-    def size(self) -> int:
-        """Number of rows of the average."""
-        by_structure = self.center is not None or not self.output.per_point
-        return self.layout.size if by_structure else len(self.layout.batch)
-
     def add(self, values: Tensor, members: Ensemble, copies: Copies) -> None:
         """Take the rows that the network returned for the copies of ``members``.
 
         Raises:
-            ValueError: if there is not one row for each copy (or point), or a row does not fit.
+            ValueError: if there is not one row for each copy (or point, or edge), or one does not
+                fit.
         """
-        representation = self.output.representation
-        self._check(values, len(members), len(copies.copy))
+        self._check(values, copies)
+        representation, answers = self.output.representation, self.answers
+        origin = copies.of(self.output.rows)
+        assert origin is not None, "the scene has edges"
+        copy, row = origin
         # sums of many members lose the digits that half precision has left
         values = values.to(torch.promote_types(values.dtype, torch.float32))
-        rotations, collapsed, weights = members.rotations, members.isotropic, members.weights
-        place = members.index
-        if self.output.per_point:
-            rotations, collapsed = rotations[copies.copy], collapsed[copies.copy]
-            weights = weights[copies.copy]
-            place = copies.point if self.center is None else members.index[copies.copy]
+        if answers.counts is not None:
+            kept = torch.nonzero(answers.counts[row])[:, 0]
+            values, copy, row = values[kept], copy[kept], row[kept]
+        if self.output.rows != "structure":
+            members = members.take(copy)
         values = representation.symmetrize_indices(values)
-        turned = representation.rotate(values, rotations)
-        if bool(collapsed.any()):
+        turned = representation.rotate(values, members.rotations)
+        if bool(members.isotropic.any()):
             shape = (-1, *(1,) * (values.ndim - 1))
             invariant = representation.project_invariant(values, self.group)
-            turned = torch.where(collapsed.reshape(shape), invariant, turned)
-        if self.output.per_point and self.center is not None:
-            central = torch.nonzero(self.center[copies.point])[:, 0]
-            turned, weights, place = turned[central], weights[central], place[central]
+            turned = torch.where(members.isotropic.reshape(shape), invariant, turned)
         self.values.append(turned)
-        self.weights.append(weights.to(turned.dtype))
-        self.places.append(place)
+        self.weights.append(members.weights.to(turned.dtype))
+        self.places.append(row if answers.place is None else answers.place[row])
 
-    def _check(self, values: Tensor, copies: int, points: int) -> None:
-        """Refuse values that are not one row for each copy (or point of one) or do not fit."""
-        representation, per_point = self.output.representation, self.output.per_point
+    def _check(self, values: Tensor, copies: Copies) -> None:
+        """Refuse values that are not one row for each copy (or point, or edge) or do not fit."""
         rows = 0 if values.ndim == 0 else len(values)
-        expected = points if per_point else copies
-        said = "" if self.name == ONLY else f" for the output {self.name!r}"
+        said = "" if self.name == ONLY else f" for {said_of(self.name)}"
         said = f"the network returned shape {tuple(values.shape)}{said}"
-        if values.ndim == 0 or rows != expected:
-            owners = "structures" if self.center is None else "environments"
-            batch = f"{copies} copies of {self.layout.size} {owners}, {points} points in all"
-            each = "point of each copy" if per_point else "copy, as if it were a structure"
-            if per_point and rows == copies:
-                way_out = "it has rows of structures: declare it without per_point"
-            elif not per_point and rows == points:
-                way_out = "it has rows of points: declare it as per_point(...), or pool it"
-            else:
-                way_out = (
-                    "for a network that takes one structure at a time, pass chunk_size=1, which "
-                    "calls it for one copy at a time"
-                )
+        numbers = copies.numbers
+        declared = self.output.rows
+        if values.ndim == 0 or rows != numbers[declared]:
+            batch = f"{numbers['structure']} copies of {self.scene.size} {self.scene.clouds}"
+            batch += "".join(f", {numbers[k]} {k}s" for k in numbers if k != "structure")
+            each = "copy, as if it were a structure"
+            each = f"{declared} of each copy" if declared != "structure" else each
             raise ValueError(
-                f"{said} for a batch of {batch}: it must return one row for each {each}, here "
-                f"{expected}. Pool over `data.batch` with size `data.num_graphs`; {way_out}"
+                f"{said} for a batch of {batch} in all: it must return one row for each {each}, "
+                f"here {numbers[declared]}. Pool over `data.batch` with size `data.num_graphs`; "
+                + self._way_out([kind for kind in numbers if numbers[kind] == rows])
             )
         if not values.is_floating_point():
             raise TypeError(
@@ -114,37 +153,54 @@ class Average:
                 "with .float(), or leave it out with None"
             )
         try:
-            representation.flatten(values)
+            self.output.representation.flatten(values)
         except ValueError as error:
             raise ValueError(f"{said} but {error}") from None
 
+    def _way_out(self, fitting: list[RowsOf]) -> str:
+        """What to declare, by what there are as many of as rows."""
+        if "structure" in fitting:
+            return f"it has rows of structures: declare it without per_{self.output.rows}"
+        if len(fitting) == 1:
+            pooled = ", or pool it" if self.output.rows == "structure" else ""
+            return f"it has rows of {fitting[0]}s: declare it as per_{fitting[0]}(...){pooled}"
+        if fitting:
+            return (
+                "it has as many rows as there are points, and edges: declare it as per_point(...) "
+                "or per_edge(...), as the network means them"
+            )
+        return (
+            "for a network that takes one structure at a time, pass chunk_size=1, which calls it "
+            "for one copy at a time; rows of edges are declared as per_edge(...), with their "
+            "`edge_index` in the data"
+        )
+
     def add_auxiliary(self, values: Tensor) -> None:
-        """Take what the auxiliary model returned for every structure (or point) itself.
+        """Take what the auxiliary model returned for every structure (or point, or edge) itself.
 
         Raises:
             ValueError: if there is not one row for each.
         """
-        per_row = self.output.per_point and self.center is None
-        if values.ndim == 0 or len(values) != self.size:
+        size = len(self.answers)
+        if values.ndim == 0 or len(values) != size:
             raise ValueError(
                 f"the auxiliary model of the frames returned shape {tuple(values.shape)} for "
-                f"{self.size} {'points' if per_row else 'structures'}: it must return what the "
-                "network does, one row for each"
+                f"{size} {self.output.rows}s: it must return what the network does, one row for "
+                "each"
             )
-        place = torch.arange(self.size, device=values.device)
-        weights = self.auxiliary[self.layout.batch] if per_row else self.auxiliary
+        place = torch.arange(size, device=values.device)
         self.values.append(self.output.representation.symmetrize_indices(values))
-        self.weights.append(weights.to(values.dtype))
+        self.weights.append(self.auxiliary[self.answers.owner].to(values.dtype))
         self.places.append(place)
 
-    def mean(self) -> Float[Tensor, "owners *value"]:
-        """sum_p w_p rho(R_p) f(A R_p) for each owner; of log-probabilities log(sum_p w_p exp f)."""
+    def mean(self) -> Float[Tensor, "results *value"]:
+        """sum_p w_p rho(R_p) f(A R_p) for each row; of log-probabilities log(sum_p w_p exp f)."""
         values, weights, place = self._all()
         if self.output.average == "log":
-            return segment_log_mean(values, weights, place, self.size)
-        return segment_sum(_times(weights, values), place, self.size)
+            return segment_log_mean(values, weights, place, len(self.answers))
+        return segment_sum(_times(weights, values), place, len(self.answers))
 
-    def spread(self) -> Float[Tensor, "owners blocks"]:
+    def spread(self) -> Float[Tensor, "results blocks"]:
         """(sum_p w_p |rho(R_p) f(A R_p) - mean|^2)^(1/2), for each irrep copy.
 
         Of the probabilities, where their logarithms are declared.
@@ -152,16 +208,16 @@ class Average:
         values, weights, place = self._all()
         if self.output.average == "log":
             values = values.exp()
-        representation = self.output.representation
+        representation, size = self.output.representation, len(self.answers)
         if representation.dim == 1:
             values = values.reshape(-1, 1)
-        mean = segment_sum(_times(weights, values), place, self.size)
+        mean = segment_sum(_times(weights, values), place, size)
         squares = representation.block_squares(values - mean[place])
-        return safe_sqrt(segment_sum(weights[:, None] * squares, place, self.size))
+        return safe_sqrt(segment_sum(weights[:, None] * squares, place, size))
 
     def _all(self) -> tuple[Tensor, Tensor, Tensor]:
         if not self.values:
-            return self.nothing, self.nothing.new_zeros(0), self.layout.batch[:0]
+            return self.nothing, self.nothing.new_zeros(0), self.answers.owner[:0]
         return torch.cat(self.values), torch.cat(self.weights), torch.cat(self.places)
 
 

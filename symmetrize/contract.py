@@ -7,19 +7,27 @@ which has a group.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from symmetrize.arguments import representations_of
+from symmetrize.declaration import Declaration, Outputs
 from symmetrize.groups import GROUPS, Group
-from symmetrize.outputs import Declaration, Outputs, Spec
+from symmetrize.outputs import Spec
+from symmetrize.plain import plain
 from symmetrize.representation import Representation
 
 # Number of continuous derivatives; None where none is claimed
-Order: TypeAlias = int | float | None
+Smoothness: TypeAlias = int | float | None
+# Words for what JSON and TOML have no value for
+WORDS: dict[str, dict[str, float | None]] = {
+    "group": {"none": None},
+    "smoothness": {"inf": math.inf, "none": None},
+}
 
 
 @dataclass(frozen=True, init=False)
@@ -60,7 +68,7 @@ class Contract:
     outputs: Declaration
     inputs: dict[str, Representation]
     group: Group | None
-    smoothness: Order
+    smoothness: Smoothness
     cutoff: float | None
     rounds: int
     envelope: bool
@@ -74,7 +82,7 @@ class Contract:
         outputs: Outputs,
         inputs: Mapping[str, Spec] | None = None,
         group: Group | None = "O(3)",
-        smoothness: Order = math.inf,
+        smoothness: Smoothness = math.inf,
         cutoff: int | float | None = None,
         rounds: int = 1,
         envelope: bool = False,
@@ -124,6 +132,50 @@ class Contract:
         for name, value in claims.items():
             object.__setattr__(self, name, value)
 
+    def plain(self) -> dict[str, Any]:
+        """What is claimed, by the names of the arguments, as JSON and TOML hold it.
+
+        >>> Contract("1o", smoothness=math.inf).plain()["smoothness"]
+        'inf'
+        """
+        return {
+            "outputs": self.outputs.plain(),
+            "inputs": {name: str(turns) for name, turns in self.inputs.items()},
+            **{
+                field.name: _word(plain(getattr(self, field.name)))
+                for field in dataclasses.fields(self)
+                if field.name not in ("outputs", "inputs")
+            },
+        }
+
+    @classmethod
+    def of_plain(cls, found: Mapping[str, Any]) -> Contract:
+        """What ``plain`` wrote; what is left out has its default, and "none" claims nothing.
+
+        Raises:
+            ValueError: if a field is unknown or missing, or its value is none of a contract.
+
+        >>> claimed = Contract.of_plain({"outputs": {"energy": "0e"}, "smoothness": "none"})
+        >>> claimed.smoothness is None
+        True
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(found) - set(known))
+        if unknown:
+            raise ValueError(f"a contract has no {', '.join(unknown)}, but: {', '.join(known)}")
+        if "outputs" not in found:
+            raise ValueError(
+                "the contract has no `outputs`: say how each turns, as in {'energy': '0e'}"
+            )
+        given: dict[str, Any] = {
+            name: WORDS.get(name, {}).get(value, value) if isinstance(value, str) else value
+            for name, value in found.items()
+        }
+        try:
+            return cls(Declaration.of_plain(given.pop("outputs")), **given)
+        except TypeError as error:
+            raise ValueError(f"a value of the contract has the wrong type: {error}") from error
+
     @property
     def receptive_field(self) -> float | None:
         """Distance beyond which points do not change what belongs to a point; None if global."""
@@ -135,6 +187,11 @@ class Contract:
         if self.cutoff is None:
             return "global"
         return "local" if self.rounds == 1 else "message passing"
+
+
+def _word(value: Any) -> Any:
+    """A plain value, with a word for what is infinite."""
+    return "inf" if isinstance(value, float) and value == math.inf else value
 
 
 def names_of_positions(names: Sequence[str]) -> tuple[str, ...]:
@@ -157,7 +214,7 @@ def names_of_positions(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def lowest(one: Order, other: Order) -> Order:
+def lowest(one: Smoothness, other: Smoothness) -> Smoothness:
     """Smoothness of what is made of parts of these orders; None as soon as one claims nothing.
 
     >>> lowest(math.inf, 2), lowest(2, None)

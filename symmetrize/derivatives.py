@@ -22,10 +22,11 @@ from torch import Tensor
 
 from symmetrize.contract import contract_of
 from symmetrize.data.boundary import accepted
-from symmetrize.data.layout import layout, owners
+from symmetrize.data.layout import layout
+from symmetrize.data.owners import owners
 from symmetrize.data.periods import periods
 from symmetrize.network.calling import without_autocast
-from symmetrize.network.returned import described, items
+from symmetrize.returned import described, items
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -113,7 +114,8 @@ def forces_and_stress(
         if values.numel() not in (size, len(batch)):
             raise ValueError(
                 f"the energy has shape {tuple(values.shape)} but must have one number for each of "
-                f"{size} structures, or for each of {len(batch)} points"
+                f"{size} structures, or for each of {len(batch)} points: add up what belongs to "
+                "edges in the model"
             )
         slopes: tuple[Tensor, ...] = (torch.zeros_like(pos), torch.zeros_like(strain))
         if values.requires_grad:

@@ -1,8 +1,4 @@
-"""What a network returns: which representation each output has, and whose each row is.
-
-A declaration has the form of what is returned: one representation for a tensor; a dict by name for
-a mapping, a named tuple or a data class; a tuple by order for a tuple or list; one in another where
-these are nested. The name of an output is its path, ``head.energy``, which may be written so, too.
+"""One output of a network: how its values turn, and what each of its rows stands for.
 
 Outputs are averaged over frames as they are. The average of logarithms of probabilities is that of
 no distribution, but smaller: ``log_probabilities`` averages the probabilities, and is exact. Or let
@@ -11,19 +7,18 @@ the network return logits, and take their softmax after the average: another dis
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from e3nn import o3
-from torch import Tensor
 
-from symmetrize.network.returned import described, items, parts, rebuilt
+from symmetrize.data.rows import RowsOf
+from symmetrize.plain import fields, plain
 from symmetrize.representation import Representation, as_representation
 
 Averaging = Literal["mean", "log"]
-# What a row of an output stands for
-RowsOf: TypeAlias = Literal["structure", "point", "edge"]
 Spec: TypeAlias = str | o3.Irreps | o3.Irrep | Representation
 
 
@@ -63,6 +58,40 @@ class Output:
     def per_point(self) -> bool:
         """Whether there is one row for each point."""
         return self.rows == "point"
+
+    def plain(self) -> dict[str, Any]:
+        """By the names of its attributes, as JSON holds them.
+
+        >>> per_point("1o").plain()
+        {'representation': '1o', 'rows': 'point'}
+        """
+        others = {name: getattr(self, name) for name in ("average",)}
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        told = {name: plain(value) for name, value in others.items() if value != usual[name]}
+        return {"representation": str(self.representation), "rows": self.rows, **told}
+
+    @classmethod
+    def of_plain(cls, found: str | Mapping[str, Any], place: str = "an output") -> Output:
+        """What ``plain`` wrote, or a representation alone.
+
+        ``turns`` and ``per_point``, as earlier versions wrote them, are read, too.
+
+        Args:
+            found: plain values.
+            place: where they stand, in errors.
+
+        Raises:
+            ValueError: if a field is missing or not known, or a value is none of it.
+        """
+        if isinstance(found, str):
+            return cls(as_representation(found))
+        given = dict(found)
+        if "turns" in given:
+            given["representation"] = given.pop("turns")
+        if given.pop("per_point", False):
+            given["rows"] = "point"
+        given = dict(fields(given, {"representation"}, place, ["rows", "average"]))
+        return cls(as_representation(given.pop("representation")), **given)
 
     def __str__(self) -> str:
         spec = repr(str(self.representation))
@@ -110,216 +139,3 @@ def log_probabilities(spec: Spec, per_point: bool = False) -> Output:
     "log_probabilities('11x0e')"
     """
     return Output(as_representation(spec), "point" if per_point else "structure", "log")
-
-
-# An item of what is returned; None, or "_", leaves it out
-Item: TypeAlias = Spec | Output | Mapping[str, Any] | tuple[Any, ...] | list[Any] | None
-Outputs: TypeAlias = Spec | Output | Mapping[str, Item] | tuple[Item, ...] | list[Any]
-
-# The name under which the only output of a network that returns a plain tensor goes
-ONLY = "output"
-
-
-@dataclass(frozen=True)
-class Declaration(Mapping[str, Output]):
-    """All outputs of a network by name; a plain tensor is the one output named ``ONLY``.
-
-    Attributes:
-        by_name: each output, by its path.
-        left_out: paths of items that are declared to be left out, with all beneath them.
-        form: as it was declared, with paths in place of representations.
-
-    >>> Declaration.of({"energy": "0e", "forces": per_point("1o")})["forces"].per_point
-    True
-    >>> list(Declaration.of({"head": {"energy": "0e", "logits": None}}))
-    ['head.energy']
-    """
-
-    by_name: dict[str, Output]
-    left_out: frozenset[str]
-    form: Any
-
-    def __getitem__(self, name: str) -> Output:
-        return self.by_name[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.by_name)
-
-    def __len__(self) -> int:
-        return len(self.by_name)
-
-    @classmethod
-    def of(cls, outputs: Outputs) -> Declaration:
-        """Read what the user wrote.
-
-        Raises:
-            ValueError: if a representation is not understood, or nothing is declared.
-            TypeError: if something else than representations is declared.
-        """
-        if isinstance(outputs, Declaration):
-            return outputs
-        by_name: dict[str, Output] = {}
-        left_out: set[str] = set()
-
-        def read(spec: Any, path: str) -> Any:
-            if spec is None or (isinstance(spec, str) and spec.strip() == "_"):
-                left_out.add(path)
-                return path
-            # irreps are tuples, too
-            if isinstance(spec, Mapping | tuple | list) and not isinstance(
-                spec, o3.Irreps | o3.Irrep
-            ):
-                held = dict(spec) if isinstance(spec, Declaration) else parts(spec) or {}
-                start = f"{path}." if path else ""
-                form = {name: read(each, start + name) for name, each in held.items()}
-                by_field = isinstance(spec, Mapping) or hasattr(spec, "_fields")
-                return form if by_field else tuple(form.values())
-            path = path or ONLY
-            if path in by_name:
-                raise ValueError(
-                    f"`outputs` declares {path!r} twice: names of nested outputs are paths with "
-                    "dots, and each must stand for one output"
-                )
-            by_name[path] = _output(spec)
-            return path
-
-        form = read(outputs, "")
-        if not by_name:
-            raise ValueError(
-                "`outputs` is empty: declare how each output turns, as in {'energy': '0e'}"
-            )
-        return cls(by_name, frozenset(left_out), form)
-
-    @property
-    def degree(self) -> int:
-        """Largest angular momentum of any output."""
-        return max(output.representation.lmax for output in self.values())
-
-    @property
-    def paths(self) -> frozenset[str]:
-        """Of all that is declared, to be kept or left out."""
-        return self.left_out | set(self.by_name)
-
-    def named(self, returned: Any, rows: tuple[int, int] | None = None) -> dict[str, Tensor]:
-        """What the network returned, by name; a tensor is what is declared, if that is one output.
-
-        Args:
-            returned: by the network.
-            rows: how many structures and points it was called with, to tell one from the other in
-                what an error proposes.
-
-        Raises:
-            TypeError: if it has another form than the declaration, or an output is no tensor.
-            ValueError: if names differ from the declared ones.
-        """
-        if isinstance(returned, Tensor) and len(self) == 1 and not self.left_out:
-            return dict.fromkeys(self, returned)
-        wanted = "one tensor was declared" if self.form == ONLY else f"{_listed(self)} declared"
-        said = f"the network returned {described(returned)} where {wanted}"
-        if self.form == ONLY or parts(returned) is None:
-            raise TypeError(f"{said}: {self._way_out(returned, rows)}")
-        found = items(returned, self.paths)
-        missing = [name for name in self if name not in found]
-        # what is None has nothing to turn
-        fresh = [name for name in found if name not in self.paths and found[name] is not None]
-        if missing or fresh:
-            those = f"; it has no {_listed(missing, plain=True)}" if missing else ""
-            those += f"; nothing declares {_listed(fresh, plain=True)}" if fresh else ""
-            raise ValueError(f"{said}{those}: {self._way_out(returned, rows)}")
-        values = {name: found[name] for name in self}
-        for name, value in values.items():
-            if not isinstance(value, Tensor):
-                raise TypeError(
-                    f"{said}, but {name!r} is {described(value)} and not a tensor: "
-                    f"{self._way_out(returned, rows)}"
-                )
-        return values
-
-    def unnamed(self, values: Mapping[str, Any], like: Any = None) -> Any:
-        """Values by name in the form of what the network returned, or else as declared.
-
-        Items that are left out are absent from mappings, and None in tuples, lists and objects.
-        """
-        if self.form == ONLY:
-            return values[ONLY]
-        if like is None or isinstance(like, Tensor):
-            return rebuilt(self.form, values, self.paths)
-        return rebuilt(like, values, self.paths)
-
-    def _way_out(self, returned: Any, rows: tuple[int, int] | None) -> str:
-        """What to do where this declaration does not fit: above all, the one that does."""
-        tensors = [name for name, each in items(returned).items() if isinstance(each, Tensor)]
-        if not tensors:
-            if returned is None:
-                return "end the network with `return` and a tensor, or tensors in a dict or tuple"
-            return (
-                "no tensor is found in it. Return a tensor, or tensors in a dict, tuple or data "
-                "class; torch.as_tensor(values) makes one of numbers, though without derivatives"
-            )
-        known = {tensors[0]: self[ONLY]} if self.form == ONLY and len(tensors) == 1 else self
-        proposed = _proposed(returned, known, rows)
-        if isinstance(returned, Tensor):
-            form = "dict" if isinstance(self.form, dict) else "tuple"
-            return (
-                f"declare one representation for one tensor, as in outputs={proposed}, or return "
-                f"a {form} of tensors"
-            )
-        plain = isinstance(returned, tuple | list) and not hasattr(returned, "_fields")
-        what = "a tuple" if plain else "a mapping"
-        call = ""
-        if plain:
-            own = [name for name in self if name.isidentifier() and name != ONLY] or ["energy"]
-            names = [own.pop(0) if own and str(i) in tensors else "_" for i in range(len(returned))]
-            call = f'. Or name the items by Call(net, "data -> {", ".join(names)}")'
-        return (
-            f"declare {what}, as in outputs={proposed}: declare every output, so that none is left "
-            f"without symmetry, and None for what is to be left out{call}"
-        )
-
-
-def _output(spec: Any) -> Output:
-    if isinstance(spec, Output):
-        return spec
-    if not isinstance(spec, str | o3.Irreps | o3.Irrep | Representation):
-        kind = (
-            f"the class {spec.__name__}" if isinstance(spec, type) else f"a {type(spec).__name__}"
-        )
-        hint = ": its outputs are `contract.outputs`" if hasattr(spec, "outputs") else ""
-        raise TypeError(
-            f"`outputs` has {kind} where a representation must stand{hint}; declare how outputs "
-            "turn, as in '0e + 1o', per_point('1o'), {'energy': '0e'} or ('0e', None)"
-        )
-    return Output(as_representation(spec))
-
-
-def _listed(names: Any, plain: bool = False) -> str:
-    listed = ", ".join(map(repr, names))
-    return listed if plain else f"{listed} {'are' if len(names) > 1 else 'is'}"
-
-
-def _proposed(
-    value: Any, known: Mapping[str, Output], rows: tuple[int, int] | None, at: str = ""
-) -> str:
-    """A declaration, as code, that has the form of a value; how things turn is a guess by shape."""
-    held = parts(value)
-    if at in known:
-        return str(known[at])
-    if held is not None:
-        start = f"{at}." if at else ""
-        inside = {name: _proposed(e, known, rows, start + name) for name, e in held.items()}
-        if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
-            return f"({', '.join(inside.values())}{',' * (len(inside) == 1)})"
-        return "{" + ", ".join(f"{name!r}: {each}" for name, each in inside.items()) + "}"
-    if not isinstance(value, Tensor):
-        return "None"
-    shape = tuple(value.shape[1:])
-    if shape in ((), (1,)):
-        spec = "'0e'"
-    elif shape == (3,):
-        spec = "'1o'"
-    elif len(shape) > 1 and set(shape) == {3}:
-        spec = repr("ijklmn"[: len(shape)])
-    else:
-        spec = f"'{shape[-1]}x0e'"
-    is_of_points = rows is not None and value.ndim > 0 and rows[0] != len(value) == rows[1]
-    return f"per_point({spec})" if is_of_points else spec

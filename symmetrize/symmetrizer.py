@@ -12,11 +12,10 @@ Source: Pozdnyakov and Ceriotti, arXiv 2305.19302.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from symmetrize.arguments import (
     check_frames,
@@ -26,38 +25,26 @@ from symmetrize.arguments import (
     representations_of,
     warn_of_forces,
 )
-from symmetrize.arrays.segments import counts, segment_sum
-from symmetrize.average import Average
+from symmetrize.average import Averages
 from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
 from symmetrize.data.boundary import accepted
-from symmetrize.data.clusters import clusters
-from symmetrize.data.copies import Copies, Source, turned_copies
-from symmetrize.data.layout import Layout, extended, layout
-from symmetrize.data.reading import check_inputs, directions_of, read_points, tensors_of
+from symmetrize.data.copies import turned_copies
+from symmetrize.declaration import Declaration, Outputs
 from symmetrize.frames import Ensemble, Frames, HierarchicalFrames
-from symmetrize.frames.ensemble import draw, merged
+from symmetrize.frames.ensemble import drawn, merged
 from symmetrize.frames.random import random_ensemble
 from symmetrize.groups import GROUPS, Group
-from symmetrize.network.calling import called, without_autocast
-from symmetrize.network.graph import Sources, check_leads_to_positions, is_transformed
-from symmetrize.network.returned import described
-from symmetrize.network.undeclared import is_compiled, look_like_vectors, reading, warn_of
-from symmetrize.outputs import ONLY, Declaration, Outputs, Spec
-from symmetrize.points.cloud import centered
-from symmetrize.points.environments import environments
+from symmetrize.network.caller import Caller
+from symmetrize.network.calling import without_autocast
+from symmetrize.outputs import Spec
 from symmetrize.representation import as_representation
+from symmetrize.returned import described
+from symmetrize.scopes import SCOPES, Name, Reduce, Scene, View
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-# Environments of centers reach this much further than the network sees. A center whose neighbors
-# are all about to leave its environment has no direction left, and the average passes into what the
-# network makes of the center alone: beyond its sight, that changes nothing.
-BEYOND = 1.3
-
-Scope = Literal["structure", "center"]
 Training = Literal["all", "sampled", "random"]
-Reduce = Literal["sum", "mean"]
 
 
 class Symmetrizer(nn.Module):
@@ -127,7 +114,7 @@ class Symmetrizer(nn.Module):
         inputs: Mapping[str, Spec | None] | None = None,
         frames: Frames | None = None,
         group: Group = "O(3)",
-        scope: Scope = "structure",
+        scope: Name = "structure",
         reduce: Reduce | None = None,
         chunk_size: int | None = None,
         training: Training = "all",
@@ -154,29 +141,22 @@ class Symmetrizer(nn.Module):
         self.inputs = {
             name: as_representation("1o") for name in ("pos", "cell")
         } | representations_of(inputs)
-        # what is said not to turn, and what else the network was watched with
+        # what is said not to turn
         self.unturned = {name for name, spec in inputs.items() if spec is None}
-        self._watched: set[str] = set()
-        self._leads_to_positions: set[tuple[str, bool]] = set()
         if positions is None:
             positions = () if declared is None else declared.positions
         self.positions = names_of_positions(positions)
         self.inputs |= {name: as_representation("1o") for name in self.positions}
-        if self.positions and scope == "center":
-            raise ValueError(
-                f'`positions` names {list(self.positions)} but with scope "center" a center sees '
-                "only its environment: put these points into `pos`, marked by an attribute of "
-                'points such as a species, or use scope="structure"'
-            )
+        self.scope: Name = _one_of("scope", scope, tuple(SCOPES))
         if frames is None:
-            frames = HierarchicalFrames(_natural_cutoff(declared, scope))
+            natural = None if declared is None else SCOPES[scope].natural_cutoff(declared)
+            frames = HierarchicalFrames(natural)
         check_frames(frames)
         self.frames = frames
         self.given_prepare = prepare
         # a module only to have its parameters and its device follow those of the network
         self.auxiliary = self.frames.auxiliary
         self.group: Group = _one_of("group", group, GROUPS)
-        self.scope: Scope = _one_of("scope", scope, get_args(Scope))
         self.reduce = _one_of("reduce", reduce, (None, *get_args(Reduce)))
         self.train_with: Training = _one_of("training", training, get_args(Training))
         self.generator = generator
@@ -188,24 +168,9 @@ class Symmetrizer(nn.Module):
                     f"`inputs` declares {name!r} as {self.inputs[name]} but it holds polar "
                     "vectors: leave it out, or declare it '1o'"
                 )
-        if scope == "center" and self.frames.cutoff is None:
-            raise ValueError(
-                f'scope "center" needs a cutoff but {type(self.frames).__name__} has none: pass '
-                "frames=HierarchicalFrames(cutoff=...), in the unit of the positions"
-            )
-        sight = None if declared is None else declared.receptive_field
-        if scope == "center" and sight is not None and sight > (self.frames.cutoff or 0.0):
-            raise ValueError(
-                f"the network sees {sight} far but the environments of the frames end at "
-                f"{self.frames.cutoff}: pass frames=HierarchicalFrames(cutoff={sight}), or fewer "
-                "rounds of messages, so that points enter where the network does not see them yet"
-            )
-        if reduce is not None and scope != "center":
-            raise ValueError(
-                f'`reduce` is {reduce!r} but scope "structure" already has one row for each '
-                'structure: use it with scope="center"'
-            )
+        SCOPES[scope].check(self._view, declared)
         check_reduction(reduce, self.declaration)
+        self._caller = Caller(self.declaration, {*self.inputs, *self.unturned})
         warn_of_forces(self.declaration, self.frames)
 
     @property
@@ -252,10 +217,9 @@ class Symmetrizer(nn.Module):
             ValueError: if the data is not finite, of the wrong shape, or empty, or if an output
                 does not fit its representation.
         """
-        source, owners, ensemble = self._frames(data, self.train_with if self.training else "all")
-        averages, form = self._averages(source, ensemble)
-        means = {name: average.mean() for name, average in averages.items()}
-        return self.declaration.unnamed(self._reduced(means, owners), form)
+        scene = self._scene(data)
+        ensemble = self._ensemble(scene, self.train_with if self.training else "all")
+        return self._averages(scene, ensemble).mean()
 
     @property
     def contract(self) -> Contract:
@@ -264,10 +228,8 @@ class Symmetrizer(nn.Module):
         Nothing is claimed of the smoothness of a network without a contract, nor, with scope
         "center", of one that sees points at the end of their environment: there they come and go.
         """
-        declared = contract_of(self.net)
-        order = None if declared is None else declared.smoothness
-        if declared is not None and self.scope == "center":
-            order = order if declared.envelope or declared.cutoff is not None else None
+        declared, scope = contract_of(self.net), SCOPES[self.scope]
+        order = None if declared is None else scope.order(declared)
         frames = self.frames.smoothness(self.declaration.degree)
         return Contract(
             outputs=self.declaration,
@@ -279,16 +241,15 @@ class Symmetrizer(nn.Module):
             positions=self.positions,
             group=self.group if self.frames.is_exact else None,
             smoothness=lowest(order, frames),
-            cutoff=self.frames.cutoff if self.scope == "center" else None,
-            extensive=self.scope == "center" and self.reduce == "sum",
             periodic=declared is not None and declared.periodic,
             min_distance=None if declared is None else declared.min_distance,
+            **scope.locality(self._view),
         )
 
     def ensemble(self, data: Data) -> Ensemble:
         """The frames of each structure (or center) of the data, in the dtype of its positions."""
-        source, _, ensemble = self._frames(data)
-        return ensemble.to(source.data.pos.dtype)
+        scene = self._scene(data)
+        return self._ensemble(scene).to(scene.source.data.pos.dtype)
 
     def spread(self, data: Data) -> Any:
         """How far the network's outputs differ between frames: its own breaking of symmetry.
@@ -298,151 +259,49 @@ class Symmetrizer(nn.Module):
 
         Returns:
             as the network, with one column for each irrep copy (one for a Cartesian tensor), and
-            one row for each structure, center or point; invariant under the group.
+            one row for each structure, center, point or edge; invariant under the group.
         """
-        source, _, ensemble = self._frames(data)
-        averages, form = self._averages(source, ensemble)
-        spreads = {name: average.spread() for name, average in averages.items()}
-        return self.declaration.unnamed(spreads, form)
+        scene = self._scene(data)
+        return self._averages(scene, self._ensemble(scene)).spread()
+
+    @property
+    def _view(self) -> View:
+        return View(self.inputs, self.positions, self.frames, self.prepare, self.reduce)
 
     @without_autocast()
-    def _frames(self, data: Data, which: Training = "all") -> tuple[Source, Layout, Ensemble]:
-        """What is copied, whose it is, and its frames: all of them, or one for each owner.
-
-        With scope "center" every environment is a structure to the network, and the layout of the
-        data says which structure it comes from.
-        """
+    def _scene(self, data: Data) -> Scene:
+        """Structures, or environments of centers, as the network will see them."""
         data = accepted(data, self.inputs, self.positions)
-        if self.prepare is not None and self.scope == "structure":
-            data = self.prepare(data)
-        rows = layout(data)
-        check_inputs(data, rows, self.inputs)
-        structures = read_points(data, rows, self.inputs, self.positions)
-        structures = self.frames.scored(structures)
-        found = None
-        if self.scope == "structure":
-            numbers = [len(data[name]) for name in ("pos", *self.positions)]
-            vectors, *others = centered(structures)[0].split(numbers)
-            further = dict(zip(self.positions, others, strict=True))
-            source = Source(data, rows, vectors, self.inputs, further=further)
-        else:
-            assert self.frames.cutoff is not None  # checked when the symmetrizer was made
-            found = environments(structures, self.frames.cutoff)
-            source = clusters(data, rows, found, self.inputs)
-            if self.prepare is not None:
-                data = self.prepare(source.data)
-                source = replace(source, data=data, layout=extended(source.layout, data))
+        return SCOPES[self.scope].scene(data, self._view)
+
+    @without_autocast()
+    def _ensemble(self, scene: Scene, which: Training = "all") -> Ensemble:
+        """Frames R_p and weights w_p of each cloud: all of them, or one of each."""
         if which == "random":
-            device = source.vectors.device
-            ensemble = random_ensemble(source.layout.size, device, self.group, self.generator)
-            return source, rows, ensemble
+            device = scene.source.vectors.device
+            return random_ensemble(scene.size, device, self.group, self.generator)
+        ensemble = scene.ensemble(self.frames, self.group, self.declaration.degree)
+        return drawn(ensemble, self.generator) if which == "sampled" else merged(ensemble)
 
-        degree = self.declaration.degree
-        if found is None:
-            ensemble = self.frames.of_structures(structures, self.group, degree)
-        else:
-            carried = source.data, source.layout, self.inputs, found.envelope
-            directions, owner = directions_of(*carried)
-            cloud = replace(
-                found.cloud,
-                directions=directions,
-                directions_index=owner,
-                tensors=tensors_of(*carried),
-            )
-            ensemble = self.frames.of_centers(cloud, self.group, degree)
-        ensemble = draw(ensemble, self.generator) if which == "sampled" else merged(ensemble)
-        return source, rows, ensemble
-
-    def _averages(self, source: Source, ensemble: Ensemble) -> tuple[dict[str, Average], Any]:
-        """Evaluate the network on every member, in chunks, and turn its outputs back.
-
-        Also returned is what the network returned, for its form; None if it was not called.
-        """
-        averages = {
-            name: Average(output, ensemble, source, self.group, name)
-            for name, output in self.declaration.items()
-        }
-        form = None
+    def _averages(self, scene: Scene, ensemble: Ensemble) -> Averages:
+        """sum_p w_p rho(R_p) f(A R_p), with the copies A R_p in chunks."""
+        averages = Averages(self.declaration, scene, ensemble, self.group)
         framed = torch.nonzero(~ensemble.auxiliary)[:, 0]
         for members in framed.split(self.chunk_size or max(1, len(framed))):
-            if len(members) == 0:  # no center, or none that needs the network
+            if len(members) == 0:  # no cloud, or none that needs the network
                 continue
             chosen = ensemble.take(members)
             with without_autocast():
-                copies = turned_copies(source, chosen)
-            # before the network may put other values in their place
-            sources = Sources.of(copies.data) if self._should_lead(copies) else None
-            form = self._called(source, copies)
-            rows = len(chosen), len(copies.copy)
-            returned = self.declaration.named(form, rows)
-            self._check_graph(returned, sources)
-            for name, values in returned.items():
-                averages[name].add(values, chosen, copies)
+                copies = turned_copies(
+                    scene.source, chosen.index, chosen.rotations, chosen.isotropic
+                )
+            form, returned = self._caller(self.net, scene.source, copies, self.training)
+            averages.add(form, returned, chosen, copies)
         if bool(ensemble.auxiliary.any()):
             assert self.auxiliary is not None
-            returned = self.declaration.named(self.auxiliary(source.data))
-            for name, values in returned.items():
-                averages[name].add_auxiliary(values)
-        return averages, form
-
-    def _called(self, source: Source, copies: Copies) -> Any:
-        """What the network returns for copies; seen once is what it reads that nobody declared."""
-        known = {*self.inputs, *self.unturned, *self._watched}
-        looks = look_like_vectors(source.data, source.layout, known)
-        if not looks or is_compiled(self.net):
-            return called(self.net, copies.data)
-        self._watched |= {*looks}
-        with reading(copies.data, looks) as seen:
-            returned = called(self.net, copies.data)
-        warn_of(seen, looks, stacklevel=8)
-        return returned
-
-    def _should_lead(self, copies: Copies) -> bool:
-        """Whether outputs must depend on positions: single points have nothing to depend on."""
-        pos = copies.data.pos
-        if not (pos.requires_grad and torch.is_grad_enabled()) or is_transformed(pos):
-            return False
-        return len(copies.point) > 0 and int(copies.data.ptr.diff().max()) > 1
-
-    def _check_graph(self, returned: Mapping[str, Tensor], sources: Sources | None) -> None:
-        """Refuse outputs whose derivatives by positions would be those of the weights alone.
-
-        Looked at until an output was found to depend on the positions: without neighbors it need
-        not.
-        """
-        if sources is None:
-            return
-        for name, values in returned.items():
-            if (name, self.training) in self._leads_to_positions or is_transformed(values):
-                continue
-            what = "the output" if name == ONLY else f"the output {name!r}"
-            check_leads_to_positions(what, values, sources)
-            self._leads_to_positions.add((name, self.training))
-
-    def _reduced(self, values: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-        """Sum or mean over the centers of each structure, if asked for, of rows of centers."""
-        if self.reduce is None:
-            return values
-        number = counts(layout.batch, layout.size).clamp(min=1)
-        reduced = {}
-        for name, value in values.items():
-            if self.declaration[name].per_point:
-                reduced[name] = value
-                continue
-            reduced[name] = segment_sum(value, layout.batch, layout.size)
-            if self.reduce == "mean":
-                shape = (-1, *(1,) * (value.ndim - 1))
-                reduced[name] = reduced[name] / number.to(value.dtype).reshape(shape)
-        return reduced
-
-
-def _natural_cutoff(declared: Contract | None, scope: Scope) -> float | None:
-    """The length that a network brings along: frames of centers must see as far as it does."""
-    if declared is None:
-        return None
-    if scope == "structure" or declared.receptive_field is None:
-        return declared.cutoff
-    return BEYOND * declared.receptive_field
+            returned = self.declaration.named(self.auxiliary(scene.source.data))
+            averages.add_auxiliary(returned)
+        return averages
 
 
 def _one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:

@@ -5,16 +5,16 @@ structures ``edge_shift`` (integers) says which image of j it is, and the edge l
 ``pos[j] + edge_shift @ cell - pos[i]``.
 """
 
-import copy
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
+from backbones.edges import attach_edges, is_periodic, pairs_within
 from backbones.graphs import knn_graph, radius_graph
 from backbones.graphs.ties import noise_of
 from backbones.structures import structures_of
-from symmetrize import neighbor_list, periods
 
 
 def connect(
@@ -32,9 +32,9 @@ def connect(
         max_num_neighbors: with ``radius``, keep the nearest only; in finite structures only.
 
     Returns:
-        a function from data to a shallow copy of it with edges; data that has ``edge_index`` is
-        returned as it is. Edges carry no gradient, and which there are does not depend on how the
-        cloud lies in space, ties included.
+        a function from data to a shallow copy of it with edges; data that has any is returned as it
+        is (see ``attach_edges``). Edges carry no gradient, and which there are does not depend on
+        how the cloud lies in space, ties included.
 
     Raises:
         ValueError: if not exactly one of ``radius`` and ``k`` is given.
@@ -62,37 +62,30 @@ class Connect:
 
     def __call__(self, data: Data) -> Data:
         """A shallow copy with edges; the data itself if it has any."""
-        if data.edge_index is not None:
-            return data
-        prepared = copy.copy(data)
-        batch, size = structures_of(data)
-        pos = data.pos.detach()
-        lattice = periods(data)
-        if lattice is not None and bool(lattice.pbc.any()):
+        return attach_edges(data, lambda: self._found(data), "any")
+
+    def _found(self, data: Data) -> dict[str, Tensor]:
+        (batch, size), pos = structures_of(data), data.pos.detach()
+        if is_periodic(data):
             if self.radius is None or self.loop or self.max_num_neighbors is not None:
                 raise ValueError(
                     "`k`, `loop` and `max_num_neighbors` are for finite structures but the data "
                     "is periodic: connect(radius=...) finds all images"
                 )
-            found = neighbor_list(
-                pos, float(self.radius), batch, lattice.cell.detach(), lattice.pbc
-            )
-            distance = found.vectors.detach().norm(dim=1)
-            inside = (
-                distance
-                < self.radius - noise_of(pos, batch, size, self.radius)[batch[found.center]]
-            )
-            prepared.edge_index = torch.stack([found.neighbor[inside], found.center[inside]])
-            prepared.edge_shift = found.shift[inside]
-        elif self.radius is not None:
-            prepared.edge_index = radius_graph(
-                pos, self.radius, batch, self.loop, self.max_num_neighbors
-            )
+            pairs = pairs_within(data, float(self.radius))
+            noise = noise_of(pos, batch, size, self.radius)[batch[pairs.center]]
+            inside = pairs.vectors.norm(dim=1) < self.radius - noise
+            edge_index = torch.stack([pairs.neighbor[inside], pairs.center[inside]])
+            return {"edge_index": edge_index, "edge_shift": pairs.shift[inside]}
+        if self.radius is not None:
+            edge_index = radius_graph(pos, self.radius, batch, self.loop, self.max_num_neighbors)
         else:
             assert self.k is not None
-            prepared.edge_index = knn_graph(pos, self.k, batch, self.loop)
-        if lattice is not None and not bool(
-            lattice.pbc.any()
-        ):  # to be collated with periodic structures
-            prepared.edge_shift = prepared.edge_index.new_zeros(prepared.num_edges, 3)
-        return prepared
+            edge_index = knn_graph(pos, self.k, batch, self.loop)
+        if data.get("cell") is None:
+            return {"edge_index": edge_index}
+        # to be collated with periodic structures
+        return {
+            "edge_index": edge_index,
+            "edge_shift": edge_index.new_zeros(edge_index.size(1), 3),
+        }

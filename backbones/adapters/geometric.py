@@ -17,6 +17,11 @@ from symmetrize import Contract
 
 # What torch-geometric's networks take None for
 OPTIONAL = ("x", "edge_attr", "edge_weight")
+# What torch-geometric does not know of: a way out without a compiled library
+WITHOUT_PYG_LIB = (
+    "without pyg-lib, this library has the function: from backbones.adapters import offer_to_pyg; "
+    "offer_to_pyg()"
+)
 
 
 class Call(nn.Module):
@@ -84,6 +89,10 @@ class Call(nn.Module):
             returned = self.model(*arguments, **named)
         except TypeError as error:
             error.add_note(f"the model was called as its signature {self.signature!r} says")
+            raise
+        except ImportError as error:
+            if "pyg-lib" in str(error):
+                error.add_note(WITHOUT_PYG_LIB)
             raise
         if not self.returns:
             return returned

@@ -35,6 +35,9 @@ LEFT_OUT |= {"velocities", "charges"}
 # Names, or how outputs turn by name, as in ``Symmetrizer``
 Wanted: TypeAlias = Sequence[str] | Mapping[str, Any] | None
 
+# What may be asked for, by kind of samples: of what atoms have, structures have the sum
+ROWS: dict[str | None, tuple[str, ...]] = {"system": ("structure",), "atom": ("structure", "point")}
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -81,7 +84,8 @@ def wishes(offered: Mapping[str, Any], outputs: Wanted) -> dict[str, Wish]:
     found = {}
     for name in names:
         kind = offered[name].sample_kind if name in offered else None
-        if kind not in ("system", "atom") or (kind == "system" and _of_atoms(declared.get(name))):
+        rows = declared[name].rows if name in declared else None
+        if kind not in ROWS or rows not in (None, *ROWS[kind]):
             what = "does not offer" if kind is None else f"offers for each {kind} alone"
             raise ValueError(
                 f"`outputs` asks for {name!r}, which the model {what}; it has "
@@ -141,7 +145,3 @@ def known_smoothness(model: Any) -> int | float | None:
 def _quantity(name: str) -> str:
     """``"energy"`` of the variant ``"energy/pbe0"``."""
     return name.split("/")[0]
-
-
-def _of_atoms(output: Output | None) -> bool:
-    return output is not None and output.per_point

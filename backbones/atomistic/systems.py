@@ -7,7 +7,6 @@ largest cutoff: ``edge_lists[e, k]`` says whether edge e is in list k. Like ``ed
 ``x_j + shift @ cell - x_i``, and are formed anew from positions and cell, so that gradients flow.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from backbones.atomistic.libraries import metatensor, metatomic
+from backbones.edges import attach_edges, pairs_within
 from backbones.structures import structures_of
-from symmetrize import neighbor_list, periods
+from symmetrize import periods
 
 LENGTH_UNIT = "angstrom"
 PAIR = ["first_atom", "second_atom", "cell_shift_a", "cell_shift_b", "cell_shift_c"]
@@ -66,32 +66,33 @@ class Places:
 def with_neighbors(data: Data, requests: Sequence[Any]) -> Data:
     """A shallow copy with ``edge_index``, ``edge_shift`` and ``edge_lists``, for these requests.
 
-    Edges that the data has are replaced: a bond graph is no neighbor list.
+    Edges that the data has are replaced: they do not say which list they are in.
     """
-    prepared = copy.copy(data)
-    for name in [key for key in data.keys() if key.startswith("edge")]:  # noqa: SIM118
-        del prepared[name]
-    batch, size = structures_of(data)
-    cells, pbc = _cells(data, size, torch.float64)
-    cutoffs = [request.engine_cutoff(LENGTH_UNIT) for request in requests]
-    if not requests:
-        center = neighbor = batch[:0]
-        shift, distance = center.new_zeros(0, 3), cells.new_zeros(0)
-    else:
-        found = neighbor_list(data.pos.detach(), max(cutoffs), batch, cells.detach(), pbc)
-        center, neighbor, shift = found.center, found.neighbor, found.shift
-        distance = found.vectors.norm(dim=-1)
-    # one of the two edges of a pair: from the lower index, or, between images, the lower shift
-    signs = shift.sign() * torch.tensor([4, 2, 1], device=shift.device)
-    first = (center < neighbor) | ((center == neighbor) & (signs.sum(-1) > 0))
-    columns = [
-        (distance < cutoff) & (first | request.full_list)
-        for request, cutoff in zip(requests, cutoffs, strict=True)
-    ]
-    prepared.edge_index = torch.stack([neighbor, center])
-    prepared.edge_shift = shift
-    prepared.edge_lists = torch.stack([first, *columns], 1)[:, 1:]
-    return prepared
+
+    def found() -> dict[str, Tensor]:
+        if not requests:  # nothing to search
+            none = torch.zeros(2, 0, dtype=torch.long, device=data.pos.device)
+            lists = none.new_zeros(0, 0, dtype=torch.bool)
+            return {"edge_index": none, "edge_shift": none.new_zeros(0, 3), "edge_lists": lists}
+        cutoffs = [request.engine_cutoff(LENGTH_UNIT) for request in requests]
+        pairs = pairs_within(data, max(cutoffs))
+        center, neighbor, shift = pairs.center, pairs.neighbor, pairs.shift
+        distance = pairs.vectors.norm(dim=-1)
+        # one of the two edges of a pair: from the lower index, or, between images, the lower shift
+        signs = shift.sign() * torch.tensor([4, 2, 1], device=shift.device)
+        first = (center < neighbor) | ((center == neighbor) & (signs.sum(-1) > 0))
+        columns = [
+            (distance < cutoff) & (first | request.full_list)
+            for request, cutoff in zip(requests, cutoffs, strict=True)
+        ]
+        lists = torch.stack([first, *columns], 1)[:, 1:]
+        return {
+            "edge_index": torch.stack([neighbor, center]),
+            "edge_shift": shift,
+            "edge_lists": lists,
+        }
+
+    return attach_edges(data, found, "none")
 
 
 def systems_of(

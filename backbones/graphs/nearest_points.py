@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from backbones.graphs.pairs import Flow, Pairs, Sorted, blocks, directed, owners, same
+from backbones.graphs.pairs import ChosenPairs, Flow, Sorted, batch_or_one, blocks, directed, same
 from backbones.graphs.ties import nearest_first, noise_of
 from backbones.graphs.tree import nearest_by_tree
 
@@ -112,11 +112,11 @@ def _nearest(
     cosine: bool,
     one_cloud: bool,
     loop: bool,
-) -> Pairs:
+) -> ChosenPairs:
     """Points y, points x and distances, at most k for each point y, without itself if not loop."""
     if k < 1:
         raise ValueError(f"`k` is {k} but must be at least 1 neighbor")
-    batch_x, batch_y, size = owners(x, y, batch_x, batch_y)
+    batch_x, batch_y, size = batch_or_one(x, y, batch_x, batch_y)
     x, y = x.detach(), y.detach()
     if cosine:
         x, y = (torch.nn.functional.normalize(values, dim=1) for values in (x, y))
@@ -132,7 +132,7 @@ def _nearest(
 
 def _candidates(
     x: Tensor, y: Tensor, k: int, batch_x: Tensor, batch_y: Tensor, noise: Tensor, no_loop: bool
-) -> Iterator[Pairs]:
+) -> Iterator[ChosenPairs]:
     """The k nearest pairs of each point y, and all that are as near as the last of them."""
     sorted_x, sorted_y = Sorted.of(batch_x, len(noise)), Sorted.of(batch_y, len(noise))
     present = (sorted_x.number > 0) & (sorted_y.number > 0)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 # Points y, points x, and distances
-Pairs: TypeAlias = tuple[Tensor, Tensor, Tensor]
+ChosenPairs: TypeAlias = tuple[Tensor, Tensor, Tensor]
 Flow = Literal["source_to_target", "target_to_source"]
 
 # Distances in one block: 32 MB
@@ -21,7 +21,7 @@ BLOCK = 2**22
 
 
 @dataclass(frozen=True)
-class Block:
+class PaddedPairs:
     """Some points y, each with all points x of its structure.
 
     Attributes:
@@ -33,7 +33,7 @@ class Block:
     rows_x: Int[Tensor, "structures all"]
     distance: Float[Tensor, "structures some all"]
 
-    def where(self, chosen: Bool[Tensor, "structures some all"]) -> Pairs:
+    def where(self, chosen: Bool[Tensor, "structures some all"]) -> ChosenPairs:
         """Points y, points x, and distances of the chosen pairs."""
         structure, some, every = torch.nonzero(chosen & self.distance.isfinite()).unbind(1)
         distance = self.distance[structure, some, every]
@@ -70,7 +70,7 @@ def blocks(
     sorted_x: Sorted,
     sorted_y: Sorted,
     structures: Int[Tensor, "chosen"],
-) -> Iterator[Block]:
+) -> Iterator[PaddedPairs]:
     """All distances from points y to points x of the chosen structures, none of them empty.
 
     Distances are those of differences, exactly zero between coincident points.
@@ -91,7 +91,7 @@ def blocks(
                     y[some], x[rows_x], compute_mode="donot_use_mm_for_euclid_dist"
                 )
                 beyond = ~(real[:, :, None] & exists_x[:, None, :])
-                yield Block(some, rows_x, distance.masked_fill(beyond, torch.inf))
+                yield PaddedPairs(some, rows_x, distance.masked_fill(beyond, torch.inf))
 
 
 def directed(pairs: Int[Tensor, "2 pairs"], flow: Flow) -> Int[Tensor, "2 pairs"]:
@@ -112,7 +112,7 @@ def same(x: Tensor, y: Tensor) -> bool:
     )
 
 
-def owners(
+def batch_or_one(
     x: Tensor, y: Tensor, batch_x: Tensor | None, batch_y: Tensor | None
 ) -> tuple[Tensor, Tensor, int]:
     """The structure of each point of both clouds, and the number of structures."""

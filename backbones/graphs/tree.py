@@ -8,7 +8,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from backbones.graphs.pairs import Pairs
+from backbones.graphs.pairs import ChosenPairs
 
 # Neighbors beyond k that the tree is asked for at first, to see whether a tie ends there
 BEYOND = 4
@@ -24,7 +24,7 @@ def nearest_by_tree(
     batch_y: Tensor,
     noise: Tensor,
     no_loop: bool,
-) -> Pairs:
+) -> ChosenPairs:
     """The k nearest points of each row of y, and all that are as near as the last of them.
 
     Args:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from backbones.graphs.pairs import Flow, Pairs, Sorted, blocks, directed, owners, same
+from backbones.graphs.pairs import ChosenPairs, Flow, Sorted, batch_or_one, blocks, directed, same
 from backbones.graphs.ties import nearest_first, noise_of
 from symmetrize import neighbor_list
 
@@ -52,7 +52,7 @@ def radius(
             f"`max_num_neighbors` is {max_num_neighbors} but must be at least 1; None keeps all"
         )
     one_cloud = same(x, y)
-    batch_x, batch_y, size = owners(x, y, batch_x, batch_y)
+    batch_x, batch_y, size = batch_or_one(x, y, batch_x, batch_y)
     x, y = x.detach(), y.detach()
     noise = torch.maximum(noise_of(x, batch_x, size, r), noise_of(y, batch_y, size, r))
     if x.size(1) > 3:
@@ -109,7 +109,7 @@ def radius_graph(
     return directed(pairs, flow)
 
 
-def _from_list(x: Tensor, r: int | float, batch: Tensor) -> Pairs:
+def _from_list(x: Tensor, r: int | float, batch: Tensor) -> ChosenPairs:
     """All pairs of different points, from the neighbor list; a plane lies in space."""
     space = torch.nn.functional.pad(x, (0, 3 - x.size(1)))
     found = neighbor_list(space, float(r), batch)
@@ -118,7 +118,7 @@ def _from_list(x: Tensor, r: int | float, batch: Tensor) -> Pairs:
 
 def _from_blocks(
     x: Tensor, y: Tensor, r: int | float, batch_x: Tensor, batch_y: Tensor, size: int
-) -> Pairs:
+) -> ChosenPairs:
     sorted_x, sorted_y = Sorted.of(batch_x, size), Sorted.of(batch_y, size)
     present = torch.nonzero((sorted_x.number > 0) & (sorted_y.number > 0))[:, 0]
     found = [b.where(b.distance < r) for b in blocks(x, y, sorted_x, sorted_y, present)]

@@ -15,7 +15,7 @@ Switch = Literal["smooth", "cosine"]
 
 
 @dataclass(frozen=True)
-class Edges:
+class DirectedPairs:
     """Ordered pairs of points, each in both directions.
 
     Attributes:
@@ -30,7 +30,7 @@ class Edges:
     reverse: Int[Tensor, "edges"]
 
 
-def edges_of(data: Data) -> Edges:
+def directed_pairs(data: Data) -> DirectedPairs:
     """The edges of data that has them, with vectors that gradients flow through.
 
     Raises:
@@ -38,7 +38,7 @@ def edges_of(data: Data) -> Edges:
     """
     neighbor, center = data.edge_index
     reverse = _reverse(center, neighbor, data.get("edge_shift"), len(data.pos))
-    return Edges(center, neighbor, edge_vectors(data), reverse)
+    return DirectedPairs(center, neighbor, edge_vectors(data), reverse)
 
 
 def _reverse(

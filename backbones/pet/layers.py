@@ -15,7 +15,7 @@ from backbones.pet.buckets import Buckets
 
 Norm = Literal["LayerNorm", "RMSNorm"]
 Activation = Literal["SiLU", "SwiGLU"]
-Order = Literal["pre", "post"]
+NormPlace = Literal["pre", "post"]
 
 NORMS: dict[str, type[nn.Module]] = {"LayerNorm": nn.LayerNorm, "RMSNorm": nn.RMSNorm}
 
@@ -57,7 +57,7 @@ class Layer(nn.Module):
         hidden: int,
         norm: Norm,
         activation: Activation,
-        order: Order,
+        order: NormPlace,
     ) -> None:
         super().__init__()
         self.order = order

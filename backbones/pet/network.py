@@ -27,8 +27,8 @@ from backbones.edges import with_edges
 from backbones.heads import key_of, shaped
 from backbones.inputs import check_counts
 from backbones.pet.buckets import Buckets, buckets
-from backbones.pet.edges import Switch, edges_of, length_of, switched
-from backbones.pet.layers import Activation, Layer, Norm, Order
+from backbones.pet.edges import Switch, directed_pairs, length_of, switched
+from backbones.pet.layers import Activation, Layer, Norm, NormPlace
 from backbones.pet.rounds import Permuted, Readout, Round
 from backbones.species import Species
 from backbones.structures import structures_of, sum_over
@@ -88,7 +88,7 @@ class PET(nn.Module):
         layers: int = 2,
         norm: Norm = "LayerNorm",
         activation: Activation = "SiLU",
-        order: Order = "pre",
+        order: NormPlace = "pre",
         softening: int | float = 0.1,
     ) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class PET(nn.Module):
             ("switch", switch, get_args(Switch)),
             ("norm", norm, get_args(Norm)),
             ("activation", activation, get_args(Activation)),
-            ("order", order, get_args(Order)),
+            ("order", order, get_args(NormPlace)),
         ):
             if value not in choices:
                 raise ValueError(
@@ -204,7 +204,7 @@ class PET(nn.Module):
         data = self.prepare(data)
         batch, size = structures_of(data)
         kinds = self.species(data)
-        edges = edges_of(data)
+        edges = directed_pairs(data)
         where = buckets(edges.center, len(batch))
         back = torch.arange(where.rows, device=batch.device)
         back[where.edge] = where.edge[edges.reverse]

@@ -11,15 +11,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from backbones.arguments import explained
 from backbones.checkpoint import configured
-from backbones.classic import Readout, classifier_contract, layers, scaled
-from backbones.inputs import PointInputs, check_sizes
+from backbones.classic import Classifier, ClassReadout, layers, scaled
 from backbones.structures import centered, max_over, structures_of
 from symmetrize import Outputs
 
 
 @configured
-class ClassicPointNet(nn.Module):
+@explained
+class ClassicPointNet(Classifier):
     """PointNet with ReLU and a maximum over points: continuous, with kinks.
 
     Layers of (64, 64, 64, 128, 1024) features for each point, the maximum over all, and layers of
@@ -27,19 +28,12 @@ class ClassicPointNet(nn.Module):
     zeros.
 
     Args:
-        outputs: as in ``Symmetrizer``, of structures only: ``"11x0e"`` for 11 class logits.
         align: whether T-Nets predict a linear map of the coordinates and one of the 64 features.
             They align nothing exactly: the network stays as far from equivariant as without. Add
             0.001 times ``alignment_penalty`` to the loss in training, as the paper does.
-        width: factor on all numbers of features.
         dropout: after the last layer, in training mode.
-        species: the values of ``data.z``, or their number, for values from 0 on; 0 for shapes,
-            where there are none.
-        features: further attributes with a row for each point, and how they turn, as in
-            ``{"normals": "1o"}``.
 
-    Raises:
-        ValueError: if an output of points is declared.
+    Further arguments: see ``Classifier``.
 
     >>> net = ClassicPointNet("11x0e", width=0.125).eval()
     >>> net(Data(pos=torch.rand(100, 3))).shape
@@ -55,16 +49,13 @@ class ClassicPointNet(nn.Module):
         species: int | Sequence[int] = 0,
         features: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__()
-        check_sizes(width=width)
-        self.contract = classifier_contract(outputs, features, smoothness=0)
-        self.inputs = PointInputs(self.contract, species)
+        super().__init__(outputs, width, species, features, smoothness=0)
         narrow, middle, wide, *read = scaled(width, 64, 128, 1024, 512, 256)
         self.align_input = TransformNet(3, width) if align else None
         self.align_features = TransformNet(narrow, width) if align else None
         self.first = layers(3 + self.inputs.columns, narrow, narrow)
         self.second = layers(narrow, narrow, middle, wide)
-        self.readout = Readout(self.contract, [wide, *read], dropout=[0.0, dropout])
+        self.readout = ClassReadout(self.contract, [wide, *read], dropout=[0.0, dropout])
 
     def forward(self, data: Data) -> Any:
         """The declared outputs: a tensor, or a dict of tensors."""

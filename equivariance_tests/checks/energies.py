@@ -29,7 +29,8 @@ from equivariance_tests.checks.determinism import RANDOM, is_random
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.subject import Answers, Subject
 from symmetrize import Contract, per_point
-from symmetrize.outputs import Declaration, Output
+from symmetrize.declaration import Declaration
+from symmetrize.outputs import Output
 from symmetrize.representation import as_representation
 
 ENERGY, FORCES, STRESS, VIRIAL = "energy", "forces", "stress", "virial"

@@ -19,7 +19,7 @@ from equivariance_tests.clouds.turns import PROPER
 from equivariance_tests.failures import Imprecise, NotEquivariant
 from equivariance_tests.subject import Subject
 from symmetrize import Contract
-from symmetrize.outputs import ONLY
+from symmetrize.declaration import ONLY
 
 COARSE, FINE = torch.float32, torch.float64
 SEEDS = 6

@@ -18,7 +18,7 @@ from torch import Tensor
 from equivariance_tests.subject import Answers, Subject
 from equivariance_tests.yardstick import EXACT
 from symmetrize import Contract
-from symmetrize.outputs import ONLY
+from symmetrize.declaration import ONLY
 
 
 @dataclass(frozen=True)

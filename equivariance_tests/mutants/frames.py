@@ -6,7 +6,6 @@ Tests at random clouds do not tell them from smooth and exact averages.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -14,9 +13,11 @@ from torch import Tensor
 
 from equivariance_tests.mutants.averaged import OUTPUTS, DeepSet
 from equivariance_tests.mutants.mutant import Mutant
-from equivariance_tests.mutants.pairs import all_pairs, summed
+from equivariance_tests.mutants.pairs import all_pairs
 from symmetrize import Contract, Ensemble, FrameAveraging, Frames, Symmetrizer, cutoff_switch
-from symmetrize.representation import Group
+from symmetrize.arrays import segment_sum
+from symmetrize.frames import Vectors, assemble, mirrored
+from symmetrize.groups import Group, has_reflections
 
 # Distance from the centroid below which a point has less weight, and none at all at the centroid
 CORE = 0.5
@@ -40,7 +41,7 @@ class OfPairs(Frames):
     def __init__(self, weigh: Weigh) -> None:
         self.weigh = weigh
 
-    def of_clouds(self, cloud: Any, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The frames of each cloud."""
         length = cloud.lengths
         safe = torch.where(length > 0, length, 1.0)
@@ -59,12 +60,12 @@ class OfPairs(Frames):
 class SignedAxes(Frames):
     """Principal axes, each pointing to where the cloud has its long tail."""
 
-    def of_clouds(self, cloud: Any, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """One frame for each cloud, improper for half of them."""
         products = cloud.vectors[:, :, None] * cloud.vectors[:, None, :]
-        axes = torch.linalg.eigh(summed(products, cloud.index, cloud.size)).eigenvectors
+        axes = torch.linalg.eigh(segment_sum(products, cloud.index, cloud.size)).eigenvectors
         along = torch.einsum("pc,pca->pa", cloud.vectors, axes[cloud.index])
-        skew = summed(along**3, cloud.index, cloud.size).detach()
+        skew = segment_sum(along**3, cloud.index, cloud.size).detach()
         axes = axes * torch.where(skew < 0, -1.0, 1.0)[:, None, :].to(axes)
         owner = torch.arange(cloud.size, device=axes.device)
         return ensemble(axes, torch.ones_like(axes[:, 0, 0]), owner, cloud.size, "SO(3)")
@@ -77,21 +78,11 @@ def ensemble(
     size: int,
     group: Group,
 ) -> Ensemble:
-    """Frames with weights divided by their sum; owners without any have the invariant part."""
-    if group == "O(3)":
-        mirror = rotations.new_tensor([1.0, 1.0, -1.0])
-        rotations = torch.cat([rotations, rotations * mirror])
-        weights, owner = weights.repeat(2), owner.repeat(2)
-    alone = torch.nonzero(torch.bincount(owner, minlength=size) == 0)[:, 0]
-    identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-    rotations = torch.cat([rotations, identity.expand(len(alone), 3, 3)])
-    weights = torch.cat([weights, weights.new_ones(len(alone))])
-    is_alone = torch.arange(len(weights), device=owner.device) >= len(owner)
-    owner = torch.cat([owner, alone])
-    order = torch.argsort(owner, stable=True)
-    weights = (weights / summed(weights, owner, size)[owner])[order]
-    nothing = torch.zeros_like(is_alone)
-    return Ensemble(rotations[order], weights, owner[order], size, is_alone[order], nothing)
+    """Frames and their mirror images alike; owners without any have the invariant part."""
+    if has_reflections(group):
+        rotations, weights, owner = mirrored(rotations, weights, owner, torch.zeros_like(weights))
+    alone = (torch.bincount(owner, minlength=size) == 0).to(weights.dtype)
+    return assemble(rotations, weights, owner, size, isotropic=alone)
 
 
 def all_alike(squared_sine: Tensor, owner: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from symmetrize import Contract, cutoff_switch, neighbor_list, safe_norm
+from symmetrize.arrays import join, segment_sum
 
 CUTOFF = 3.0
 # Range below the cutoff over which a neighbor fades
@@ -113,24 +114,17 @@ def within(cutoff: float, data: Batch) -> Pairs:
     return Pairs(found.center, found.neighbor, found.vectors.to(data.pos.dtype))
 
 
-def summed(
-    rows: Float[Tensor, "rows *shape"], owner: Int[Tensor, "rows"], size: int
-) -> Float[Tensor, "owners *shape"]:
-    """Sum of the rows of each owner."""
-    return rows.new_zeros(size, *rows.shape[1:]).index_add(0, owner, rows)
+# Sum of the rows of each owner
+summed = segment_sum
 
 
 def all_pairs(
     owner: Int[Tensor, "points"], size: int
 ) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:
-    """Every ordered pair of two points of one owner; points come by owner.
+    """Every ordered pair of two points of one owner.
 
     >>> all_pairs(torch.tensor([0, 1, 1]), 2)
     (tensor([1, 2]), tensor([2, 1]))
     """
-    number = torch.bincount(owner, minlength=size)
-    first, partners = number.cumsum(0) - number, number[owner]
-    one = torch.arange(len(owner), device=owner.device).repeat_interleave(partners)
-    place = torch.arange(len(one), device=owner.device)
-    other = first[owner[one]] + place - (partners.cumsum(0) - partners)[one]
+    one, other = join(owner, owner, size)
     return one[one != other], other[one != other]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from symmetrize.atoms.properties import PROPERTIES, RESERVED, STRESSES, voigt_stress
+from symmetrize.data.owners import owners
 from symmetrize.extras import needed_for
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def to_ase(data: Data, results: Mapping[str, Tensor] | None = None) -> Any:
     data = copy.copy(data)
     for name, value in (results or {}).items():
         data[name] = value
-    size, batch = _structures(data)
+    size, batch = owners(data)
     numbers = data.get("z")
     if numbers is None or numbers.shape != batch.shape or numbers.is_floating_point():
         found = None if numbers is None else f"{numbers.dtype} of shape {tuple(numbers.shape)}"
@@ -84,15 +85,6 @@ def to_ase(data: Data, results: Mapping[str, Tensor] | None = None) -> Any:
             for atoms, row in zip(several, rows, strict=False):  # none, if neither
                 _attach(atoms, name, row, per_point)
     return several if data.batch is not None else several[0]
-
-
-def _structures(data: Data) -> tuple[int, Tensor]:
-    """Number of structures, and the structure of each point."""
-    if data.batch is None:
-        return 1, torch.zeros(len(data.pos), dtype=torch.long, device=data.pos.device)
-    if data.get("ptr") is not None:
-        return len(data.ptr) - 1, data.batch
-    return int(data.batch.max()) + 1 if len(data.batch) else 0, data.batch
 
 
 def _rows(

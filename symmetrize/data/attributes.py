@@ -32,16 +32,16 @@ def _leaves(value: Any, path: str, key: str) -> Iterator[tuple[str, str, Any]]:
         yield path, key, value
 
 
-def rebuilt(value: Any, path: str, made: Mapping[str, Any]) -> Any:
+def with_leaves(value: Any, path: str, made: Mapping[str, Any]) -> Any:
     """The attribute with what was made of each of its values, in dicts and lists as before.
 
-    >>> rebuilt({"a": 1, "b": "two"}, "extra", {"extra.a": 10, "extra.b": "twenty"})
+    >>> with_leaves({"a": 1, "b": "two"}, "extra", {"extra.a": 10, "extra.b": "twenty"})
     {'a': 10, 'b': 'twenty'}
     """
     if isinstance(value, Mapping):
-        return {name: rebuilt(one, f"{path}.{name}", made) for name, one in value.items()}
+        return {name: with_leaves(one, f"{path}.{name}", made) for name, one in value.items()}
     if is_list_of_tensors(value):
-        return [rebuilt(one, f"{path}.{place}", made) for place, one in enumerate(value)]
+        return [with_leaves(one, f"{path}.{place}", made) for place, one in enumerate(value)]
     return made[path]
 
 

@@ -15,10 +15,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from symmetrize.arrays.finite import check_finite
 from symmetrize.data.attributes import below
-from symmetrize.data.layout import owners, slices_of
+from symmetrize.data.owners import owners, slices_of
 from symmetrize.data.periods import periods
-from symmetrize.data.values import as_numbers, check_finite, is_single_or_double
+from symmetrize.data.values import as_numbers, is_single_or_double
 from symmetrize.representation import Representation
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,11 +16,12 @@ from jaxtyping import Int
 from torch import Tensor
 
 from symmetrize.arrays.segments import counts, join, offsets, places
-from symmetrize.data.attributes import leaves, rebuilt
+from symmetrize.data.attributes import leaves, with_leaves
 from symmetrize.data.copies import Source
-from symmetrize.data.forms import as_index, following, new_batch, plain
-from symmetrize.data.layout import OF_STRUCTURES, Kind, Layout, Rows
+from symmetrize.data.forms import as_index, following, new_batch, plain_tensor
 from symmetrize.data.numbering import Numbers, columns
+from symmetrize.data.rows import Kind, Layout, Rows
+from symmetrize.data.whose import OF_STRUCTURES
 from symmetrize.points.environments import Environments
 from symmetrize.representation import Representation
 
@@ -28,9 +29,22 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 
+class Clusters(NamedTuple):
+    """Environments as structures, and where their edges come from.
+
+    Attributes:
+        source: what copies are made of.
+        edges: for each edge of the environments, the edge of the structures that it is; None
+            where structures have none.
+    """
+
+    source: Source
+    edges: Int[Tensor, "edges"] | None
+
+
 def clusters(
     data: Data, layout: Layout, found: Environments, inputs: Mapping[str, Representation]
-) -> Source:
+) -> Clusters:
     """Every environment as a structure of its own, with positions from the center.
 
     Points carry ``is_center`` and ``envelope`` beside the attributes they had; edges, and other
@@ -58,7 +72,7 @@ def clusters(
                 continue
             _refuse(path, value, known, periodic)
             made[path], rows[path] = taken.of(path, value, known)
-        batch[name] = rebuilt(whole, name, made)
+        batch[name] = with_leaves(whole, name, made)
     followed = {name: of for name, of in layout.followed.items() if of in batch}
     for name, of in followed.items():
         whose = {path: rows[path].owner for path, _, _ in leaves(data[of], of) if path in rows}
@@ -70,7 +84,8 @@ def clusters(
         rows[name] = Rows("point", owner)
     # points that are about to leave are far out, points that merge with the center far in
     leaving = found.envelope < 1
-    return Source(batch, Layout(number, owner, rows, followed), found.vectors, inputs, leaving)
+    source = Source(batch, Layout(number, owner, rows, followed), found.vectors, inputs, leaving)
+    return Clusters(source, None if layout.edges is None else taken.taken["edge"][1])
 
 
 def _refuse(path: str, value: Any, rows: Rows, periodic: bool) -> None:
@@ -139,23 +154,21 @@ class _Taken:
                 return torch.tensor(value, device=owner.device).repeat(self.number), several
             return [value] * self.number, several
         if isinstance(value, Tensor):
-            return plain(value).index_select(rows.dim, chosen), moved
+            return plain_tensor(value).index_select(rows.dim, chosen), moved
         if isinstance(value, np.ndarray):
             return value.take(chosen.cpu().numpy(), rows.dim), moved
         return [value[item] for item in chosen.tolist()], moved
 
     def _rows(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """The environment and the row of everything of a kind that an environment takes."""
-        # rows that belong to structures as a whole come in several numbers
-        key = rows.kind if rows.kind != "structure" else f"structure {id(rows.owner)}"
-        if key not in self.taken:
+        if rows.kind not in self.taken:
             leads = self.layout.leads(rows.kind)
-            self.taken[key] = (
+            self.taken[rows.kind] = (
                 self._inside(leads)
                 if leads
                 else join(self.layout.batch, rows.owner, self.layout.size)
             )
-        return self.taken[key]
+        return self.taken[rows.kind]
 
     def _inside(self, leads: Mapping[str, Rows]) -> tuple[Tensor, Tensor]:
         """Rows all of whose entries are in one environment, in their order, and which it is."""
@@ -208,7 +221,9 @@ class _Taken:
 
     def _owner(self, numbers: Numbers) -> Tensor:
         of_points = numbers.of == "point"
-        return self.layout.batch if of_points else self.layout.rows["edge_index"].owner
+        owner = self.layout.batch if of_points else self.layout.edges
+        assert owner is not None, "edges are counted"
+        return owner
 
     def _number(self, numbers: Numbers) -> int:
         return len(self._owner(numbers))

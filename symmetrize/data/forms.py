@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from symmetrize.arrays.segments import counts, offsets
-from symmetrize.data.attributes import leaves, rebuilt
+from symmetrize.data.attributes import leaves, with_leaves
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -29,7 +29,7 @@ def new_batch(like: Data, size: int, batch: Int[Tensor, "points"]) -> Any:
     return fresh
 
 
-def plain(value: Tensor) -> Tensor:
+def plain_tensor(value: Tensor) -> Tensor:
     """A tensor without what torch-geometric's ``EdgeIndex`` and ``Index`` know beside it."""
     return value.as_tensor() if hasattr(value, "as_tensor") else value
 
@@ -71,4 +71,4 @@ def following(name: str, of: str, whole: Any, owner: Mapping[str, Tensor], size:
     """
     if not name.endswith("_batch"):
         owner = {path: offsets(counts(rows, size)) for path, rows in owner.items()}
-    return rebuilt(whole, of, {path: owner.get(path) for path, _, _ in leaves(whole, of)})
+    return with_leaves(whole, of, {path: owner.get(path) for path, _, _ in leaves(whole, of)})

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from symmetrize.arrays.finite import check_finite
 from symmetrize.data.boundary import species_of
-from symmetrize.data.layout import Layout
 from symmetrize.data.periods import periods
-from symmetrize.data.values import check_finite
+from symmetrize.data.rows import Layout
 from symmetrize.points.cloud import Field, Points
 from symmetrize.representation import Representation, as_representation
 
@@ -72,10 +72,7 @@ def check_inputs(data: Data, layout: Layout, inputs: Mapping[str, Representation
 
 
 def read_points(
-    data: Data,
-    layout: Layout,
-    inputs: Mapping[str, Representation],
-    further: Sequence[str] = (),
+    data: Data, layout: Layout, further: Sequence[str] = (), fields: Collection[Field] = ()
 ) -> Points:
     """The structures of a batch, as frames see them.
 
@@ -97,8 +94,6 @@ def read_points(
                 f" but has shape {tuple(scores.shape)} and minimum {scores.min().item()}"
             )
         log_scores = scores.double().log()
-    others = {n: spec for n, spec in inputs.items() if n not in further}
-    directions = directions_of(data, layout, others)
     positions, batch, species = data.pos, layout.batch, species_of(data)
     for kind, name in enumerate(further, start=1):
         positions = torch.cat([positions, data[name].to(positions.dtype)])
@@ -114,42 +109,21 @@ def read_points(
         species=species,
         cell=None if found is None else found.cell,
         pbc=None if found is None else found.pbc,
-        directions=directions[0],
-        directions_index=directions[1],
-        tensors=tensors_of(data, layout, others),
+        fields=tuple(fields),
     )
 
 
-def directions_of(
-    data: Data,
-    layout: Layout,
-    inputs: Mapping[str, Representation],
-    envelope: Float[Tensor, "points"] | None = None,
-) -> tuple[Float[Tensor, "directions 3"], Int[Tensor, "directions"]]:
-    """Vectors among the inputs, beside positions and cells, and the structure of each.
-
-    A field or a set of normals gives a direction to what has none by itself. Vectors of edges are
-    left out: they follow from the positions. Those of points are weighted by ``envelope``.
-    """
-    vectors, owners = [data.pos.new_zeros(0, 3).double()], [layout.batch[:0]]
-    for representation, values, owner in _others(data, layout, inputs, envelope):
-        for block in representation.blocks:
-            axial = block.label.startswith("1e")
-            polar = block.label.startswith("1o") or str(representation.irreps) == "1x1o"
-            # an axial vector and its opposite turn as a set under inversion, too
-            for sign in (1.0, -1.0) if axial else (1.0,) if polar else ():
-                vectors.append(sign * values[:, block.columns])
-                owners.append(owner)
-    return torch.cat(vectors), torch.cat(owners)
-
-
-def tensors_of(
+def fields_of(
     data: Data,
     layout: Layout,
     inputs: Mapping[str, Representation],
     envelope: Float[Tensor, "points"] | None = None,
 ) -> tuple[Field, ...]:
-    """Tensors of degree two and more among the inputs, as ``directions_of`` finds vectors."""
+    """What turns among the inputs, beside positions and cells: irreps one by one, tensors whole.
+
+    A field or a set of normals gives a direction to what has none by itself. Inputs of edges are
+    left out: they follow from the positions. Those of points are weighted by ``envelope``.
+    """
     fields = []
     for representation, values, owner in _others(data, layout, inputs, envelope):
         if len(representation.value_shape) > 1:
@@ -157,7 +131,7 @@ def tensors_of(
             continue
         for block in representation.blocks:
             irrep = as_representation(block.label.partition("[")[0])
-            if irrep.lmax > 1:
+            if irrep.lmax > 0:
                 fields.append(Field(irrep, values[:, block.columns], owner))
     return tuple(fields)
 

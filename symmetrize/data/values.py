@@ -1,4 +1,4 @@
-"""Numbers that the user hands over: as tensors, and finite."""
+"""Numbers that the user hands over, as tensors."""
 
 from __future__ import annotations
 
@@ -40,18 +40,3 @@ def as_numbers(value: Any, name: str, like: Tensor | None = None) -> Tensor:
 def is_single_or_double(dtype: np.dtype[Any]) -> bool:
     """Whether an array holds numbers of float32 or float64, in any order of bytes."""
     return dtype.kind == "f" and dtype.itemsize in (4, 8)
-
-
-def check_finite(name: str, value: Tensor) -> None:
-    """Refuse what is not finite.
-
-    Raises:
-        ValueError: naming the value and its place.
-    """
-    bad = ~torch.isfinite(value.detach())
-    if bool(bad.any()):
-        where = torch.nonzero(bad)[0].tolist()
-        raise ValueError(
-            f"`{name}` is {value[tuple(where)].item()} at {where} but must be finite: remove or "
-            "repair that row"
-        )

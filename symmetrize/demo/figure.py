@@ -97,7 +97,7 @@ def anisotropy(outputs: Outputs) -> Values:
     return tensor[:, 0, 0] - tensor[:, 1, 1]
 
 
-def draw(models: Mapping[str, Model], molecule: Data, path: Path) -> None:
+def draw_figure(models: Mapping[str, Model], molecule: Data, path: Path) -> None:
     """Write the figure; ``models`` by the names in ``STYLES``."""
     import matplotlib
 

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from symmetrize import FrameAveraging, QuadratureFrames, Symmetrizer
 from symmetrize.demo.evaluation import Model, Score, score
-from symmetrize.demo.figure import STYLES, draw, example
+from symmetrize.demo.figure import STYLES, draw_figure, example
 from symmetrize.demo.report import text, write
 from symmetrize.demo.task import OUTPUTS, load_task
 from symmetrize.demo.training import train
@@ -51,7 +51,7 @@ def run(steps: int, seed: int, output: Path) -> None:
             progress.advance(bar)
 
     console.print(text(scores), highlight=False, soft_wrap=True)
-    draw({name: models[name] for name in STYLES}, example(task.test), output / "demo.png")
+    draw_figure({name: models[name] for name in STYLES}, example(task.test), output / "demo.png")
     write(scores, steps, seed, output / "demo.json")
     console.print(
         f"\n{output / 'demo.png'} shows the energies, {output / 'demo.json'} has the numbers "

@@ -10,12 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
-from backbones import PointNet
+from symmetrize.demo.network import Network
 from symmetrize.demo.task import OUTPUTS
-from symmetrize.groups import random_rotations
+from symmetrize.groups import random_elements
 from symmetrize.representation import as_representation
 
-WIDTH = 128
 BATCH_SIZE = 64
 SHUFFLES = 20  # orders of the data that are batched beforehand
 LEARNING_RATE = 3e-3
@@ -47,7 +46,7 @@ class Scaled(nn.Module):
 def train(
     molecules: list[Data], steps: int, seed: int, progress: Callable[[float], Any]
 ) -> nn.Module:
-    """A PointNet trained for so many steps; ``progress`` is called with the loss of each.
+    """A ``Network`` trained for so many steps; ``progress`` is called with the loss of each.
 
     In every step each molecule of a batch is turned by a random orthogonal matrix, labels and all:
     this is how such networks are taught rotations, and what they never learn exactly.
@@ -56,7 +55,7 @@ def train(
     order, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     everything = Batch.from_data_list(molecules)
     mean, scale = _statistics(everything)
-    net = Scaled(PointNet(OUTPUTS, species=10, width=WIDTH), mean, scale).float()
+    net = Scaled(Network(), mean, scale).float()
     optimizer = torch.optim.AdamW(net.parameters(), LEARNING_RATE, weight_decay=1e-3, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
@@ -98,9 +97,7 @@ def _batches(molecules: list[Data], order: random.Random) -> list[Batch]:
 
 def _turned(batch: Batch, generator: torch.Generator) -> Batch:
     """The batch with every molecule turned by its own random orthogonal matrix."""
-    number = batch.num_graphs
-    sign = 1.0 - 2.0 * torch.randint(2, (number,), generator=generator)
-    turns = (random_rotations(number, generator) * sign[:, None, None]).float()
+    turns = random_elements(batch.num_graphs, "O(3)", generator).float()
     turned = batch.clone()
     for name in ("pos", "forces"):
         turned[name] = VECTOR.rotate(batch[name], turns[batch.batch])

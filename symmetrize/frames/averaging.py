@@ -8,14 +8,10 @@ Source: Puny et al., arXiv 2110.03336.
 import torch
 
 from symmetrize.arrays.segments import segment_sum
-from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.frames.base import Frames
 from symmetrize.frames.ensemble import Ensemble, assemble
 from symmetrize.groups import Group, has_reflections
-from symmetrize.points.cloud import Cloud
-
-# Part of the cutoff over which a point of an environment fades out of its covariance.
-FADE = 0.5
+from symmetrize.points.cloud import Vectors
 
 
 class FrameAveraging(Frames):
@@ -43,13 +39,11 @@ class FrameAveraging(Frames):
     def __init__(self, cutoff: float | None = None) -> None:
         self.cutoff = cutoff
 
-    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The 4 or 8 frames of each cloud; ``degree`` plays no role."""
         vectors = cloud.vectors
         products = vectors[:, :, None] * vectors[:, None, :]
-        if cloud.cutoff is not None:
-            fade = cutoff_switch(cloud.lengths, cloud.cutoff, FADE * cloud.cutoff)
-            products = fade[:, None, None] * products
+        products = cloud.fade[:, None, None] * products
         covariances = segment_sum(products, cloud.index, cloud.size)
         axes = torch.linalg.eigh(covariances).eigenvectors
         x, y = axes[..., 0], axes[..., 1]

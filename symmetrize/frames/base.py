@@ -1,7 +1,9 @@
 """What every family of frames offers: ensembles for structures and for centers.
 
-A family says how to make an ensemble from clouds of vectors; from there, structures are clouds
-seen from their centroid, and centers are clouds of neighbors.
+A family says how to make an ensemble from vectors; from there, structures are the vectors of their
+points from the centroid, and centers those of their neighbors. Frames are made from points alone,
+with one exception: ``auxiliary``, a model that a family hands on to the ``Symmetrizer``, and never
+calls itself, for what it cannot serve.
 """
 
 import inspect
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from symmetrize.frames.ensemble import Ensemble
 from symmetrize.groups import Group
-from symmetrize.points.cloud import Cloud, Points, centered_cloud, points
+from symmetrize.points.cloud import Points, Vectors
 from symmetrize.points.environments import neighbor_environments
 
 
@@ -24,9 +26,26 @@ class Frames(ABC):
     ``frames(positions, batch)`` returns the ensemble of each structure of a batch; the
     ``Symmetrizer`` calls ``of_structures`` or ``of_centers``. In all of them ``group`` is "O(3)"
     or "SO(3)", and ``degree`` is the largest angular momentum of the outputs to be averaged.
+
+    A family of one's own overrides ``of_clouds``, which both come to, and says what it claims in
+    ``smoothness``, ``is_exact`` and ``fixed``. ``of_structures`` is overridden where a structure is
+    more than the vectors from its centroid, as crystals are. Arguments are kept as attributes of
+    the same name, from which ``settings`` and ``repr`` read them. The page "How to add a family of
+    frames" has an example.
+
+    >>> import torch
+    >>> from symmetrize.frames import assemble
+    >>> class Untouched(Frames):
+    ...     is_exact = False
+    ...     def of_clouds(self, cloud, group, degree):
+    ...         frames = torch.eye(3, dtype=torch.float64).expand(cloud.size, 3, 3)
+    ...         return assemble(frames, frames[:, 0, 0], torch.arange(cloud.size), cloud.size)
+    >>> Untouched()(torch.rand(4, 3), torch.tensor([0, 0, 1, 1])).weights
+    tensor([1., 1.])
     """
 
-    #: a model that is equivariant by itself, for owners that these frames cannot serve
+    #: a model that is equivariant by itself, for owners that these frames cannot serve; the
+    #: ``Symmetrizer`` calls it, with the weight of the members that are ``auxiliary``
     auxiliary: Callable | None = None
     #: radius of the environment of a center; scope "center" needs one
     cutoff: float | None = None
@@ -65,16 +84,20 @@ class Frames(ABC):
         return f"{type(self).__name__}({', '.join(given)})"
 
     @abstractmethod
-    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
-        """The ensemble of each cloud of vectors."""
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
+        """The ensemble of each owner of the vectors: structures, or centers if there is a cutoff.
 
-    def of_centers(self, environments: Cloud, group: Group, degree: int) -> Ensemble:
-        """The ensemble of each center; ``environments`` hold its neighbors within the cutoff."""
+        What it returns must turn with the vectors: those of ``cloud.vectors @ Q.T`` are the frames
+        ``Q @ frame``, with the same weights, in any order.
+        """
+
+    def of_centers(self, environments: Vectors, group: Group, degree: int) -> Ensemble:
+        """The ensemble of each center, from its neighbors within the cutoff."""
         return self.of_clouds(environments, group, degree)
 
     def of_structures(self, structures: Points, group: Group, degree: int) -> Ensemble:
-        """The ensemble of each structure, seen from its centroid."""
-        return self.of_clouds(centered_cloud(structures), group, degree)
+        """The ensemble of each structure, from its points about their centroid."""
+        return self.of_clouds(structures.from_centroid, group, degree)
 
     def __call__(
         self,
@@ -105,7 +128,7 @@ class Frames(ABC):
         Raises:
             ValueError: if scope is "center" and these frames have no cutoff.
         """
-        structures = points(positions, batch, scores=scores, species=species, cell=cell, pbc=pbc)
+        structures = Points.of(positions, batch, scores=scores, species=species, cell=cell, pbc=pbc)
         structures = self.scored(structures)
         if scope == "structure":
             ensemble = self.of_structures(structures, group, degree)

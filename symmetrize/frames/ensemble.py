@@ -68,8 +68,24 @@ def assemble(
     Members of weight zero are dropped; the rest is divided by its sum over each owner and sorted
     by owner.
 
+    Args:
+        rotations: (F, 3, 3), axes as columns.
+        weights: (F,), zero or more, of any sum.
+        index: (F,), owner of each, in any order.
+        size: number of owners.
+        isotropic: (size,), weight of what the network makes of the collapsed cloud, of which only
+            the invariant part counts: exact for every owner, but blind to its shape.
+        auxiliary: (size,), weight of an auxiliary model, which the frames must have.
+
     Raises:
         ValueError: if an owner has no member of positive weight.
+
+    >>> frames = torch.eye(3).expand(2, 3, 3)
+    >>> ensemble = assemble(
+    ...     frames, torch.tensor([3.0, 1.0]), torch.tensor([0, 0]), 2, torch.tensor([0.0, 1.0])
+    ... )
+    >>> ensemble.weights, ensemble.index, ensemble.isotropic
+    (tensor([0.7500, 0.2500, 1.0000]), tensor([0, 0, 1]), tensor([False, False,  True]))
     """
     kinds = [(rotations, weights, index)]
     for extra in (isotropic, auxiliary):
@@ -116,7 +132,7 @@ def merged(ensemble: Ensemble) -> Ensemble:
     return replace(ensemble.take(first), rotations=mean / total[:, None, None], weights=total)
 
 
-def draw(ensemble: Ensemble, generator: torch.Generator | None = None) -> Ensemble:
+def drawn(ensemble: Ensemble, generator: torch.Generator | None = None) -> Ensemble:
     """One member for each owner, drawn with its weight; an unbiased estimate of the average.
 
     The weight of the drawn member is 1, with the gradient of the logarithm of its weight, so that

@@ -15,9 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symmetrize.arrays.segments import counts, join, segment_sum
-from symmetrize.arrays.switching import cutoff_switch, step
+from symmetrize.arrays.switching import step
 from symmetrize.arrays.vectors import dot
-from symmetrize.points.cloud import Cloud
+from symmetrize.points.cloud import Vectors
 
 # Chirality at which a frame needs no mirror image. Smaller values leave fewer frames and steeper
 # weights, whose slope is at most 1 / WIDTH for each unit of chirality.
@@ -25,8 +25,6 @@ WIDTH = 0.1
 # Length below which a point counts less, in units of the cutoff or of the rms radius: up to 0.5 it
 # hardly changes how many frames need an image, and a wide core is smooth at the origin.
 CORE = 0.3
-# Part of the cutoff over which a point fades out.
-FADE = 0.5
 # Weight of the second moment beside the first in clouds seen from their centroid, whose first
 # moment nearly vanishes (it does vanish for points on a sphere).
 SECOND_MOMENT = 2.0
@@ -59,6 +57,12 @@ def mirrored(
 
     Returns:
         rotations, weights and index of at most 2 F members, frames before images.
+
+    >>> one = torch.eye(3)[None]
+    >>> mirrored(one, torch.ones(1), torch.tensor([0]), chirality=torch.tensor([0.0]))[1]
+    tensor([0.5000, 0.5000])
+    >>> mirrored(one, torch.ones(1), torch.tensor([0]), chirality=torch.tensor([-1.0]))[1]
+    tensor([1.])
     """
     share = step(0.5 + chirality / (2 * width))
     # the image takes step(1/2 - x) = 1 - step(1/2 + x), computed so that it reaches 0 exactly
@@ -72,7 +76,7 @@ def mirrored(
 
 
 def chirality(
-    cloud: Cloud, rotations: Float[Tensor, "frames 3 3"], index: Int[Tensor, "frames"]
+    cloud: Vectors, rotations: Float[Tensor, "frames 3 3"], index: Int[Tensor, "frames"]
 ) -> Float[Tensor, "frames"]:
     """A smooth pseudoscalar of each frame's cloud, of order one for a chiral cloud.
 
@@ -94,6 +98,14 @@ def chirality(
 
     Returns:
         (F,). Only the points of the owners that have frames are visited: frames x points.
+
+    >>> from symmetrize.frames import Vectors
+    >>> corner = Vectors.of(torch.eye(3), torch.tensor([0, 0, 0]), size=1, cutoff=2.0)
+    >>> frame = torch.eye(3, dtype=torch.float64)[None]
+    >>> image = frame * frame.new_tensor([1.0, 1.0, -1.0])
+    >>> hands = chirality(corner, torch.cat([frame, image]), torch.tensor([0, 0]))
+    >>> bool(hands[0] > 0), bool(hands.sum() == 0)
+    (True, True)
     """
     if cloud.cutoff is None:
         owners = counts(cloud.index, cloud.size).clamp(min=1).to(cloud.vectors.dtype)
@@ -103,12 +115,11 @@ def chirality(
         # a cloud within rounding of one point has no shape: its noise is not blown up
         squared_unit = mean_square + cloud.resolution.square()
         squared_unit = torch.where(squared_unit > 0, squared_unit, 1.0)
-        fade = torch.ones_like(cloud.vectors[:, 0])
         second_moment = SECOND_MOMENT
     else:
         squared_unit = torch.full_like(cloud.resolution, cloud.cutoff**2)
-        fade = cutoff_switch(cloud.lengths, cloud.cutoff, FADE * cloud.cutoff)
         second_moment = 0.0
+    fade = cloud.fade
     squared_core = CORE**2 * squared_unit[cloud.index]
     length = (dot(cloud.vectors, cloud.vectors) + squared_core).sqrt()
     directions = cloud.vectors / length[:, None]

@@ -44,7 +44,7 @@ from symmetrize.frames.base import Frames
 from symmetrize.frames.ensemble import Ensemble, assemble
 from symmetrize.frames.mirror import WIDTH, chirality, mirrored
 from symmetrize.groups import Group, has_reflections
-from symmetrize.points.cloud import Cloud, Points
+from symmetrize.points.cloud import Points, Vectors
 from symmetrize.points.environments import neighbor_environments
 
 # W(1/e) of Lambert's W: the maximum of x / (1 + e^x)
@@ -53,6 +53,8 @@ LAMBERT_W = 0.2784645427610738
 LARGEST_EXPONENT = 200.0
 # Frames below this weight are left out: second derivatives divide by the cube of a sum of weights
 NEGLIGIBLE = 1e-100
+# A window may end this far above 1, as sums of decimal fractions do
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Pruning:
     full: float = 0.5
 
     def __post_init__(self) -> None:
-        if not (0 < self.threshold < 1 and 0 < self.width <= 1 - self.threshold + 1e-12):
+        if not (0 < self.threshold < 1 and 0 < self.width <= 1 - self.threshold + ROUNDING):
             raise ValueError(
                 f"the pruning window is {self.threshold} to {self.threshold + self.width} but must "
                 "lie in (0, 1]: above 1 it could remove every frame"
@@ -187,7 +189,7 @@ class PairFrames(Frames):
         """All derivatives with an auxiliary model; no claim without one."""
         return None if self.auxiliary is None else math.inf
 
-    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The ensemble of each cloud; ``degree`` plays no role."""
         own = torch.arange(cloud.size, device=cloud.index.device)
         return self.pooled(cloud, own, cloud.size, group)
@@ -198,7 +200,7 @@ class PairFrames(Frames):
         return self.pooled(environments, structures.batch, structures.size, group)
 
     def pooled(
-        self, cloud: Cloud, owner: Int[Tensor, "centers"], size: int, group: Group
+        self, cloud: Vectors, owner: Int[Tensor, "centers"], size: int, group: Group
     ) -> Ensemble:
         """One ensemble from the frames of many centers, normalized together.
 
@@ -225,7 +227,7 @@ class PairFrames(Frames):
         return assemble(rotations, weights, owner[center], size, auxiliary=aside)
 
     def weighted_frames(
-        self, cloud: Cloud
+        self, cloud: Vectors
     ) -> tuple[Float[Tensor, "frames 3 3"], Float[Tensor, "frames"], Int[Tensor, "frames"]]:
         """Frames that count, their weights before pruning and their centers."""
         lengths = cloud.lengths

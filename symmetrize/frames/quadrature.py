@@ -17,7 +17,7 @@ from torch import Tensor
 from symmetrize.frames.base import Frames
 from symmetrize.frames.ensemble import Ensemble, assemble
 from symmetrize.groups import Group, has_reflections
-from symmetrize.points.cloud import Cloud
+from symmetrize.points.cloud import Vectors
 
 # Orders of the rules of Lebedev and Laikov without negative weights.
 LEBEDEV_ORDERS = (
@@ -68,7 +68,7 @@ class QuadratureFrames(Frames):
         """All derivatives: the rotations do not depend on the cloud."""
         return math.inf
 
-    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The rotations, once for each cloud; ``degree`` plays no role."""
         rotations, weights = rule(self.degree)
         if has_reflections(group):

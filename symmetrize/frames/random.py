@@ -7,7 +7,7 @@ import torch
 from symmetrize.frames.base import Frames
 from symmetrize.frames.ensemble import Ensemble, assemble
 from symmetrize.groups import Group, random_elements
-from symmetrize.points.cloud import Cloud
+from symmetrize.points.cloud import Vectors
 
 
 class RandomFrames(Frames):
@@ -40,7 +40,7 @@ class RandomFrames(Frames):
         """All derivatives: the rotations do not depend on the cloud."""
         return math.inf
 
-    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The rotations, once for each cloud; ``degree`` plays no role."""
         generator = torch.Generator().manual_seed(self.seed)
         size, device = cloud.size, cloud.vectors.device

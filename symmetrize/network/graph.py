@@ -67,6 +67,14 @@ def is_transformed(values: Tensor) -> bool:
     return bool(torch._C._functorch.is_functorch_wrapped_tensor(values))
 
 
+def is_wanted(data: Data) -> bool:
+    """Whether outputs must depend on positions: single points have nothing to depend on."""
+    pos = data.pos
+    if not (pos.requires_grad and torch.is_grad_enabled()) or is_transformed(pos):
+        return False
+    return len(pos) > 0 and int(data.ptr.diff().max()) > 1
+
+
 def check_leads_to_positions(name: str, values: Tensor, sources: Sources) -> None:
     """Refuse an output that was cut off from the positions.
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from symmetrize.arrays.segments import counts
-from symmetrize.data.layout import Layout, Rows
+from symmetrize.data.rows import Layout, Rows
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -47,7 +47,7 @@ def look_like_vectors(data: Data, rows: Layout, known: Collection[str]) -> dict[
 def _look(value: Tensor, rows: Rows, size: int) -> str | None:
     """How rows of this shape might be declared, if they look like vectors or tensors."""
     if value.ndim == 1:  # three numbers of each structure; of a single one, anything has three
-        each = rows.kind == "structure" and size > 1 and len(value) == 3 * size
+        each = rows.of_structures and size > 1 and len(value) == 3 * size
         return "1o" if each and bool((counts(rows.owner, size) == 3).all()) else None
     if value.shape[-1:] != (3,):
         return None

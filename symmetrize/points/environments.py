@@ -12,7 +12,7 @@ from torch import Tensor
 
 from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.arrays.vectors import safe_norm
-from symmetrize.points.cloud import Cloud, Points
+from symmetrize.points.cloud import Points, Vectors
 from symmetrize.points.neighbors import Neighbors, neighbors
 
 # The envelope falls from 1 to 0 over this part of the cutoff
@@ -39,7 +39,7 @@ class Environments:
     vectors: Float[Tensor, "rows 3"]
     is_center: Bool[Tensor, "rows"]
     envelope: Float[Tensor, "rows"]
-    cloud: Cloud
+    cloud: Vectors
 
 
 def environments(structures: Points, cutoff: float) -> Environments:
@@ -64,20 +64,16 @@ def environments(structures: Points, cutoff: float) -> Environments:
     )
 
 
-def neighbor_environments(structures: Points, cutoff: float) -> Cloud:
-    """The neighbors of every point within ``cutoff``, one cloud for each center."""
+def neighbor_environments(structures: Points, cutoff: float) -> Vectors:
+    """The neighbors of every point within ``cutoff``, as vectors from that center."""
     return _cloud(structures, neighbors(structures, cutoff), cutoff)
 
 
-def _cloud(structures: Points, pairs: Neighbors, cutoff: float) -> Cloud:
-    number = len(structures.positions)
-    return Cloud(
-        vectors=pairs.vectors,
-        index=pairs.center,
-        size=number,
+def _cloud(structures: Points, pairs: Neighbors, cutoff: float) -> Vectors:
+    return Vectors.of(
+        pairs.vectors,
+        pairs.center,
+        len(structures.positions),
+        cutoff,
         log_scores=structures.log_scores[pairs.neighbor],
-        resolution=pairs.vectors.new_zeros(number),
-        directions=pairs.vectors[:0],
-        directions_index=pairs.center[:0],
-        cutoff=cutoff,
     )

@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from symmetrize.arrays.vectors import dot
-from symmetrize.data.periods import periods_of
 from symmetrize.extras import needed_for
-from symmetrize.points.cloud import Points, points
+from symmetrize.points.cloud import Points
+from symmetrize.points.periods import periods_of
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def neighbor_list(
     if not 0 < cutoff < torch.inf:
         raise ValueError(f"`cutoff` is {cutoff} but must be a positive length")
     if cell is None:
-        return neighbors(points(positions, batch), float(cutoff))
+        return neighbors(Points.of(positions, batch), float(cutoff))
     cell, pbc = periods_of(cell, pbc)
-    return neighbors(points(positions, batch, len(cell), cell=cell, pbc=pbc), float(cutoff))
+    return neighbors(Points.of(positions, batch, len(cell), cell=cell, pbc=pbc), float(cutoff))
 
 
 def neighbors(structures: Points, cutoff: float) -> Neighbors:

@@ -14,15 +14,18 @@ from typing import Any
 
 import pytest
 import torch
+import torch_geometric.typing
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn.models import DimeNet
 
-from backbones.adapters import Call, Dense, connect
+from backbones.adapters import Call, Dense, connect, offer_to_pyg
 from backbones.graphs import fps, knn, ties
 from symmetrize import Contract, HierarchicalFrames, Symmetrizer, per_point
 from tests.common.strata import CASES, TURNS, Shape, turned_output
+
+offer_to_pyg()
 
 # As in the tests of exactness: averages over up to a few hundred copies of coordinates that are
 # off by an ulp or two, in units of the spread of the output over unrelated clouds.
@@ -616,6 +619,16 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_network_that_wants_pyg_lib_is_told_of_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch_geometric.typing, "WITH_RADIUS", False)
+    net = Call(pyg.radius_graph, "pos, r=reach")
+    with pytest.raises(ImportError) as raised:
+        net(Data(pos=torch.rand(3, 3), reach=1.0))
+    assert "offer_to_pyg()" in raised.value.__notes__[0]
 
 
 def test_what_connects_can_be_pickled() -> None:

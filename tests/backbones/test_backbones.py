@@ -1,13 +1,18 @@
 """What the networks share: readouts, inputs, pooling; and the plain PointNet."""
 
+import inspect
+import re
+
 import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-from backbones import PointNet
+import backbones
+from backbones import PET, ClassicPointNet, PointNet
+from backbones.edges import attach_edges
 from backbones.heads import Heads
 from backbones.structures import centered, max_over, soft_mean_over, sum_over
-from symmetrize import Contract, per_point
+from symmetrize import Contract, per_edge, per_point
 
 OUTPUTS = {"energy": "0e", "polarizability": "ij=ji"}
 
@@ -58,7 +63,43 @@ def test_the_unit_of_length_is_that_of_the_coordinates(net):
     assert largest_difference(net(data), other(scaled)) < 1e-15
 
 
+@pytest.mark.parametrize("name", backbones.__all__)
+def test_help_explains_every_argument(name: str) -> None:
+    network = getattr(backbones, name)
+    explained = re.findall(r"^    (\w+): ", inspect.getdoc(network) or "", re.MULTILINE)
+    assert explained == list(inspect.signature(network).parameters)
+
+
 # --- parts
+
+
+BONDS = {"edge_index": torch.tensor([[0], [1]]), "edge_attr": torch.ones(1, 2)}
+WIDE = BONDS | {"edge_cutoff": torch.tensor([[3.0]])}
+
+
+@pytest.mark.parametrize(
+    ("given", "keep", "stays"),
+    [
+        ({}, "any", False),
+        (BONDS, "any", True),
+        (BONDS, "wide", False),
+        (WIDE, "wide", True),
+        (WIDE | {"edge_cutoff": torch.tensor([[1.9]])}, "wide", False),
+        (WIDE, "none", False),
+    ],
+    ids=["none", "any", "bonds for wide", "wide", "too short", "never"],
+)
+def test_edges_stay_or_go_with_all_that_is_said_of_them(given, keep, stays):
+    data = Data(pos=torch.rand(3, 3), **given)
+    found = {"edge_index": torch.tensor([[2], [0]])}
+    prepared = attach_edges(data, lambda: found, keep, cutoff=2.0)
+    if stays:
+        assert prepared is data
+    else:
+        edges = {name for name in prepared.keys() if name.startswith("edge_")}  # noqa: SIM118
+        assert edges == {"edge_index"}
+        assert prepared.edge_index is found["edge_index"]
+        assert {*data.keys()} == {"pos", *given}
 
 
 @pytest.mark.parametrize("hidden", [0, 6])
@@ -68,6 +109,20 @@ def test_heads_return_what_is_declared(hidden):
     found = heads(torch.rand(2, 4), torch.rand(7, 5))
     shapes = {name: tuple(value.shape) for name, value in found.items()}
     assert shapes == {"energy": (2, 1), "stress": (2, 3, 3), "forces": (7, 3)}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda outputs: PointNet(outputs),
+        lambda outputs: PET(outputs, [1]),
+        lambda outputs: ClassicPointNet(outputs),
+    ],
+    ids=["PointNet", "PET", "ClassicPointNet"],
+)
+def test_rows_of_edges_are_refused_where_edges_have_no_features(make):
+    with pytest.raises(ValueError, match="declares 'blocks' for each edge but"):
+        make({"energy": "0e", "blocks": per_edge("ij")})
 
 
 def test_heads_of_points_sum_over_those_that_count():

@@ -2,6 +2,7 @@
 
 import builtins
 import copy
+import functools
 import gc
 import inspect
 import json
@@ -16,6 +17,7 @@ from torch_geometric.data import Batch, Data
 import backbones
 from backbones.adapters import Call, connect
 from backbones.checkpoint import configured, load, save
+from backbones.classic import Classifier
 from symmetrize import (
     FrameAveraging,
     Frames,
@@ -29,22 +31,32 @@ from symmetrize import (
 )
 from symmetrize import frames as symmetrize_frames
 from symmetrize.frames import __all__ as public
+from symmetrize.frames.hierarchical import Preset, Selection
 from symmetrize.frames.pairs import Pruning
-from symmetrize.frames.settings import Preset, Selection
 
 OUTPUTS = {"energy": "0e", "forces": per_point("1o"), "alpha": "ij=ji"}
 CLASSES = "3x0e"
-MADE = {
-    "PET": lambda: backbones.PET(OUTPUTS, [1, 8], width=8, heads=2, cutoff=4),
-    "PointNet": lambda: backbones.PointNet(OUTPUTS, width=8),
-    "PointNetPlusPlus": lambda: backbones.PointNetPlusPlus(OUTPUTS, width=8, scales=[1]),
-    "DGCNN": lambda: backbones.DGCNN(OUTPUTS, width=8, features={"spin": "1e"}),
-    "PointTransformer": lambda: backbones.PointTransformer(OUTPUTS, 3.0, width=8),
-    "ClassicPointNet": lambda: backbones.ClassicPointNet(CLASSES, width=0.125, align=True),
-    "ClassicPointNetPlusPlus": lambda: backbones.ClassicPointNetPlusPlus(CLASSES, width=0.125),
-    "ClassicDGCNN": lambda: backbones.ClassicDGCNN(CLASSES, width=0.125),
-    "ClassicPointTransformer": lambda: backbones.ClassicPointTransformer(CLASSES, width=0.125),
+# Small ones, and arguments that are not their defaults; what is not named here has its defaults
+ARGUMENTS = {
+    "PET": {"species": [1, 8], "width": 8, "heads": 2, "cutoff": 4},
+    "PointNet": {"width": 8},
+    "PointNetPlusPlus": {"width": 8, "scales": [1]},
+    "DGCNN": {"width": 8, "features": {"spin": "1e"}},
+    "PointTransformer": {"cutoff": 3.0, "width": 8},
+    "ClassicPointNet": {"width": 0.125, "align": True},
+    "ClassicPointNetPlusPlus": {"width": 0.125},
+    "ClassicDGCNN": {"width": 0.125},
+    "ClassicPointTransformer": {"width": 0.125},
 }
+
+
+def make(name: str) -> nn.Module:
+    network = getattr(backbones, name)
+    outputs = CLASSES if issubclass(network, Classifier) else OUTPUTS
+    return network(outputs, **ARGUMENTS.get(name, {}))
+
+
+MADE = {name: functools.partial(make, name) for name in backbones.__all__}
 
 
 def cloud() -> Batch:
@@ -55,6 +67,7 @@ def cloud() -> Batch:
 
 def test_every_network_is_tried():
     assert sorted(MADE) == sorted(backbones.__all__)
+    assert set(ARGUMENTS) <= set(MADE)
 
 
 def values(found):
@@ -93,7 +106,8 @@ def test_the_configuration_can_be_read(tmp_path):
     assert described["network"] == "PET"
     assert described["arguments"]["species"] == [1, 8]
     assert described["arguments"]["rounds"] == 2  # a default
-    assert described["arguments"]["outputs"]["forces"] == {"turns": "1o", "rows": "point"}
+    forces = described["arguments"]["outputs"]["forces"]
+    assert forces == {"representation": "1o", "rows": "point"}
     assert {path.name for path in tmp_path.iterdir()} == {"network.json", "weights.safetensors"}
 
 
@@ -430,7 +444,7 @@ REFUSED = {
     "arguments in a list": (lambda d: d.update(arguments=[1]), "must hold arguments by name"),
     "an unknown claim": (
         lambda d: d["arguments"]["outputs"]["energy"].update(unit="eV"),
-        "an output must have the fields",
+        "output 'energy' must have the fields",
     ),
 }
 

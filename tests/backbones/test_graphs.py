@@ -17,6 +17,8 @@ from backbones import adapters, graphs
 from backbones.graphs import nearest_points, pairs, ties, tree
 from tests.common.strata import STRATA, TURNS
 
+adapters.offer_to_pyg()
+
 SIZES = [5, 1, 0, 9, 2]
 BATCH = torch.repeat_interleave(torch.arange(len(SIZES)), torch.tensor(SIZES))
 
@@ -379,6 +381,52 @@ def test_what_is_offered_once_is_not_offered_again():
     assert adapters.offer_to_pyg() == ()
 
 
+USED = """
+    import sys, warnings
+    warnings.simplefilter("ignore")
+    import torch, torch_geometric.nn.models
+
+    def flags_and_functions():
+        modules = [(n, m) for n, m in sys.modules.items() if n.startswith("torch_geometric")]
+        found = {f"{name}.{key}": value for name, m in modules for key, value in vars(m).items()}
+        return {name: each for name, each in found.items() if callable(each) or each is True
+            or each is False}
+
+    before = flags_and_functions()
+    import symmetrize, backbones, backbones.adapters, equivariance_tests
+
+    def energy(positions):
+        return torch.exp(-torch.pdist(positions).square()).sum()[None]
+
+    contract = equivariance_tests.Contract("0e")
+    checks = ["equivariance"]
+    assert equivariance_tests.certify(energy, contract, checks=checks, progress=False).passed
+    if "offer" in sys.argv:
+        backbones.adapters.offer_to_pyg()
+    after = flags_and_functions()
+    print([name for name in before if after.get(name) is not before[name]])
+    print([name for name in ("knn", "radius", "fps", "nearest") if hasattr(torch.ops.pyg, name)])
+"""
+
+
+@pytest.mark.parametrize("given", [[], ["offer"]], ids=["unasked", "mutant: offered"])
+def test_neither_imports_nor_certify_change_torch_geometric(given: list[str]) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(USED), *given],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    changed, operators = ran.stdout.splitlines()[-2:]
+    if given:
+        assert "torch_geometric.typing.WITH_RADIUS" in changed
+        assert "torch_geometric.nn.models.dimenet.triplets" in changed
+        assert "radius" in operators
+    else:
+        assert (changed, operators) == ("[]", "[]")
+
+
 PYG_LIB = """
     import torch
     class ops:
@@ -412,8 +460,8 @@ def test_the_library_stands_aside_where_pyg_lib_is_installed(tmp_path):
         text=True,
         check=False,
     )
-    # the operator is pyg-lib's, and none was added
-    assert ran.stdout.strip() == "7 () False", ran.stderr
+    # the operator is pyg-lib's, and none was added; DimeNet asks torch-sparse, which is not there
+    assert ran.stdout.strip() == "7 ('triplets',) False", ran.stderr
 
 
 def excess_far_from_the_origin(offset: float) -> float:

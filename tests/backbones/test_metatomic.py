@@ -23,7 +23,7 @@ from ase.build import bulk, molecule
 from e3nn import o3
 from scipy.special import sph_harm_y
 
-import backbones.atomistic.systems
+import backbones.edges
 from backbones.adapters.metatomic import MetatomicModel, from_metatomic
 from backbones.atomistic.libraries import metatensor, metatomic, original_index_select
 from backbones.atomistic.loading import checkpoint
@@ -344,7 +344,7 @@ def test_neighbors_are_searched_once(net: MetatomicModel, monkeypatch: pytest.Mo
         calls.append(arguments)
         return neighbor_list(*arguments)
 
-    monkeypatch.setattr(backbones.atomistic.systems, "neighbor_list", counted)
+    monkeypatch.setattr(backbones.edges, "neighbor_list", counted)
     data = as_data(bulk("C", "diamond", 3.57))
     model = Symmetrizer(net, chunk_size=7)
     model(data)

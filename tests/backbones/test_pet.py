@@ -18,7 +18,7 @@ from backbones.baseline import Baseline
 from backbones.edges import with_edges
 from backbones.pet import PET
 from backbones.pet.buckets import buckets
-from backbones.pet.edges import edges_of
+from backbones.pet.edges import directed_pairs
 from symmetrize import (
     Contract,
     Ensemble,
@@ -28,9 +28,7 @@ from symmetrize import (
     neighbor_list,
     per_point,
 )
-from symmetrize.frames import Group
-from symmetrize.frames.ensemble import assemble
-from symmetrize.points.cloud import Cloud
+from symmetrize.frames import Group, Vectors, assemble
 from tests.common.laws import EXACT, elements, law_error, spreads
 from tests.common.paths import scan
 from tests.common.strata import CASES, STRATA, TURNS, Shape, shapes, turn
@@ -141,7 +139,7 @@ def test_water_is_hardly_padded():
 
 def test_edges_of_a_crystal_lead_back_and_have_all_images():
     data = with_edges(crystal(), CUTOFF)
-    edges = edges_of(data)
+    edges = directed_pairs(data)
     torch.testing.assert_close(edges.vectors[edges.reverse], -edges.vectors, rtol=0, atol=1e-14)
     assert torch.equal(edges.reverse[edges.reverse], torch.arange(data.num_edges))
     lattice = torch.tensor(list(itertools.product(range(-3, 4), repeat=3))).double()
@@ -525,7 +523,7 @@ class Still(Frames):
     def __init__(self, cutoff: float) -> None:
         self.cutoff = cutoff
 
-    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The identity for each cloud."""
         frames = torch.eye(3, dtype=torch.float64).repeat(cloud.size, 1, 1)
         return assemble(frames, frames[:, 0, 0], torch.arange(cloud.size), cloud.size)

@@ -14,10 +14,7 @@ from torch import Tensor
 from symmetrize.arrays.segments import join, segment_sum
 from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.arrays.vectors import safe_norm
-from symmetrize.frames.base import Frames
-from symmetrize.frames.ensemble import Ensemble
-from symmetrize.groups import Group, random_rotations
-from symmetrize.points.cloud import Cloud
+from symmetrize.frames import Ensemble, Frames, Group, Vectors, random_rotations
 
 CUTOFF = 3.0
 HIDDEN = 12
@@ -29,28 +26,18 @@ _bias = torch.randn(HIDDEN, dtype=torch.float64, generator=_generator)
 _outer = torch.randn(HIDDEN, 17, dtype=torch.float64, generator=_generator) / HIDDEN
 
 
-def make_cloud(*vectors: Tensor | list, cutoff: float | None = None) -> Cloud:
+def make_cloud(*vectors: Tensor | list, cutoff: float | None = None) -> Vectors:
     """A batch of clouds, one for each (n, 3) argument."""
     rows = [torch.as_tensor(v, dtype=torch.float64).reshape(-1, 3) for v in vectors]
     index = torch.cat([torch.full((len(r),), i, dtype=torch.long) for i, r in enumerate(rows)])
-    joined = torch.cat(rows)
-    return Cloud(
-        vectors=joined,
-        index=index,
-        size=len(rows),
-        log_scores=torch.zeros(len(joined), dtype=torch.float64),
-        resolution=torch.zeros(len(rows), dtype=torch.float64),
-        directions=torch.zeros(0, 3, dtype=torch.float64),
-        directions_index=torch.zeros(0, dtype=torch.long),
-        cutoff=cutoff,
-    )
+    return Vectors.of(torch.cat(rows), index, len(rows), cutoff)
 
 
-def turned(cloud: Cloud, rotation: Tensor) -> Cloud:
+def turned(cloud: Vectors, rotation: Tensor) -> Vectors:
     return replace(cloud, vectors=cloud.vectors @ rotation.T)
 
 
-def permuted(cloud: Cloud, seed: int) -> Cloud:
+def permuted(cloud: Vectors, seed: int) -> Vectors:
     order = torch.randperm(len(cloud.index), generator=torch.Generator().manual_seed(seed))
     return replace(
         cloud,
@@ -67,7 +54,7 @@ def network(vectors: Tensor, index: Tensor, size: int, cutoff: float | None) -> 
     return torch.sin(segment_sum(hidden, index, size)) @ _outer
 
 
-def equivariant_network(cloud: Cloud) -> Tensor:
+def equivariant_network(cloud: Vectors) -> Tensor:
     """(size, 17), for members that stand for an auxiliary model."""
     vectors = cloud.vectors
     if cloud.cutoff is not None:
@@ -96,7 +83,7 @@ def represent(values: Tensor, rotations: Tensor) -> Tensor:
     )
 
 
-def average(cloud: Cloud, ensemble: Ensemble) -> Tensor:
+def average(cloud: Vectors, ensemble: Ensemble) -> Tensor:
     """(size, 17) F of each cloud; the ensemble has the owners of the cloud."""
     member, point = join(ensemble.index, cloud.index, cloud.size)
     copies = torch.einsum("ki,kij->kj", cloud.vectors[point], ensemble.rotations[member])
@@ -177,7 +164,7 @@ def stratum(name: str, number: int, seed: int, radius: float = 2.0) -> Tensor:
 @st.composite
 def clouds(
     draw: st.DrawFn, names: tuple[str, ...] = STRATA, cutoff: float | None = CUTOFF
-) -> Cloud:
+) -> Vectors:
     """Batches of one to three clouds."""
     kinds = draw(st.lists(st.sampled_from(names), min_size=1, max_size=3))
     rows = [stratum(kind, draw(st.integers(3, 6)), draw(st.integers(0, 99))) for kind in kinds]

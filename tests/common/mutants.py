@@ -13,10 +13,8 @@ from torch import Tensor
 
 from symmetrize.arrays.segments import counts, offsets, segment_max
 from symmetrize.arrays.vectors import transverse, unit_vectors
-from symmetrize.frames import Ensemble, Frames, Group, hierarchical
-from symmetrize.frames.ensemble import assemble
-from symmetrize.frames.mirror import chirality, mirrored
-from symmetrize.points.cloud import Cloud
+from symmetrize.frames import Ensemble, Frames, Group, Vectors, assemble, chirality, mirrored
+from symmetrize.frames.hierarchical import choosing, structures
 
 
 class NearestFrames(Frames):
@@ -25,7 +23,7 @@ class NearestFrames(Frames):
     def __init__(self, cutoff: float | None = None) -> None:
         self.cutoff = cutoff
 
-    def of_clouds(self, cloud: Cloud, group: Group, degree: int) -> Ensemble:
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The frame of each cloud, which must have two points in general position."""
         # by owner, and by distance within each owner; a point on the origin has no direction
         distance = torch.where(cloud.lengths > 1e-9, cloud.lengths, torch.inf)
@@ -46,7 +44,7 @@ class NearestFrames(Frames):
 def without_turns_about_lines() -> Iterator[None]:
     """Any azimuth serves a collinear cloud: jumps as a molecule bends through straight."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hierarchical, "refined", lambda *given: given[:3])
+        patch.setattr(choosing, "refined", lambda *given: given[:3])
         yield
 
 
@@ -55,7 +53,7 @@ def without_isotropic_part() -> Iterator[None]:
     """The last neighbor sets the frame up to where it vanishes: jumps as it leaves."""
     with pytest.MonkeyPatch.context() as patch:
         # not none at all: where there is no frame there would be nothing left to average
-        patch.setattr(hierarchical, "ALONE", (0.0, 1e-150))
+        patch.setattr(choosing, "POINT_TO_CLOUD", (0.0, 1e-150))
         yield
 
 
@@ -70,7 +68,7 @@ def with_the_best_axis_only() -> Iterator[None]:
         return ((log_quality >= top[index]) & (log_quality > -torch.inf)).to(log_quality.dtype)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hierarchical, "select", best)
+        patch.setattr(choosing, "select", best)
         yield
 
 
@@ -82,5 +80,6 @@ def with_a_linear_ramp() -> Iterator[None]:
         return ((x - low) / (high - low)).clamp(0.0, 1.0)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hierarchical, "ramp", linear)
+        patch.setattr(choosing, "ramp", linear)
+        patch.setattr(structures, "ramp", linear)
         yield

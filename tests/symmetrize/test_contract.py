@@ -20,8 +20,8 @@ from symmetrize import (
     Symmetrizer,
     neighbor_list,
     per_point,
-    symmetrizer,
 )
+from symmetrize.scopes import center
 
 
 class Declared(nn.Module):
@@ -143,7 +143,7 @@ def test_by_default_environments_reach_beyond_what_the_network_sees(points, edge
 
 
 def test_mutant_environments_that_end_where_the_network_sees_lose_a_pair(monkeypatch):
-    monkeypatch.setattr(symmetrizer, "BEYOND", 1.0)
+    monkeypatch.setattr(center, "BEYOND", 1.0)
     pair_energies.contract = Contract("0e", group=None, cutoff=3.0)
     pair = Data(pos=torch.tensor([[0.0, 0, 0], [0, 0, 2.95]]).double())
     model = Symmetrizer(pair_energies, scope="center", reduce="sum")

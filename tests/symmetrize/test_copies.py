@@ -13,13 +13,13 @@ from torch_geometric import EdgeIndex, Index
 from torch_geometric.data import Batch, Data
 
 from symmetrize import HierarchicalFrames, QuadratureFrames, Symmetrizer
-from symmetrize.data import copies as copies_module
-from symmetrize.data import layout as layout_module
 from symmetrize.data.attributes import leaves
 from symmetrize.data.clusters import clusters
 from symmetrize.data.copies import Source, turned_copies
 from symmetrize.data.layout import layout
+from symmetrize.data.plan import Plan
 from symmetrize.data.reading import read_points
+from symmetrize.data.whose import Reader
 from symmetrize.points.environments import environments
 from symmetrize.representation import as_representation
 from tests.common.companions import COMPANIONS, Companion, WithTable, bonds, points, triplets
@@ -104,7 +104,7 @@ def test_copies_are_what_torch_geometric_collates(companion: Companion) -> None:
         torch.tensor([0, 3, 1, 7, 17, 30, 35])
     )
     source = Source(data, layout(data), data.pos, {"pos": as_representation("1o")})
-    made = turned_copies(source, ensemble).data
+    made = turned_copies(source, ensemble.index, ensemble.rotations, ensemble.isotropic).data
     turned = []
     for rotation, index in zip(ensemble.rotations, ensemble.index.tolist(), strict=True):
         one = data.get_example(index) if not sparse(data) else copy.copy(items[index])
@@ -316,8 +316,8 @@ def test_environments_take_whole_rows_of_tables_in_their_order(name: str) -> Non
     """Triplets by their points, one environment after the other."""
     data = Batch.from_data_list(structures(COMPANIONS[name]))
     rows = layout(data)
-    found = environments(read_points(data, rows, {}), 2.0)
-    made = clusters(data, rows, found, {})
+    found = environments(read_points(data, rows), 2.0)
+    made = clusters(data, rows, found, {}).source
     pairs = data.get("three_body_indices")
     pairs = torch.stack([data.idx_kj, data.idx_ji]) if pairs is None else pairs
     took = made.data.get("three_body_indices")
@@ -374,28 +374,28 @@ def test_index_tensors_of_torch_geometric_stay_what_they_are(scope: Any) -> None
 # --- the old ways, as mutants
 
 
-def by_name(self: Any, value: Any, rows: Any, pairs: Any) -> Any:
+def by_name(self: Any, path: str, value: Any, rows: Any, pairs: Any) -> Any:
     """Index attributes are told by "index" in their name, and padding is a point."""
     if rows.numbers is None or rows.numbers.of == "point":
-        return healthy(self, value, rows, pairs)
+        return healthy(self, path, value, rows, pairs)
     return value.index_select(rows.dim, pairs.row)
 
 
-healthy = copies_module._Plan.copied
+healthy = Plan.copied
 
 
-def passed_on_once(self: Any, value: Any, rows: Any, pairs: Any) -> Any:
+def passed_on_once(self: Any, path: str, value: Any, rows: Any, pairs: Any) -> Any:
     """Lists and strings are the same for all copies."""
-    return healthy(self, value, rows, pairs) if isinstance(value, Tensor) else value
+    return healthy(self, path, value, rows, pairs) if isinstance(value, Tensor) else value
 
 
-def with_padding_as_points(self: Any, value: Any, rows: Any, pairs: Any) -> Any:
-    found = healthy(self, value, rows, pairs)
+def with_padding_as_points(self: Any, path: str, value: Any, rows: Any, pairs: Any) -> Any:
+    found = healthy(self, path, value, rows, pairs)
     return found.abs() if rows.numbers is not None else found
 
 
 def test_columns_that_are_left_out_one_by_one_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout_module._Reader, "_table", lambda self, path, *_, **__: path)
+    monkeypatch.setattr(Reader, "_table", lambda self, path, *_, **__: path)
     with pytest.raises((AssertionError, IndexError)):
         test_environments_take_whole_rows_of_tables_in_their_order("columns of triplets")
 
@@ -412,6 +412,6 @@ def test_columns_that_are_left_out_one_by_one_fail(monkeypatch: pytest.MonkeyPat
 def test_the_old_ways_fail(
     mutant: Callable[..., Any], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copies_module._Plan, "copied", mutant)
+    monkeypatch.setattr(Plan, "copied", mutant)
     with pytest.raises((AssertionError, TypeError, IndexError)):
         test_networks_of_invariants_answer_as_without_the_wrapper(COMPANIONS[name])

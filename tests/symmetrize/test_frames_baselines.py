@@ -11,12 +11,17 @@ from hypothesis import strategies as st
 from scipy.integrate import lebedev_rule
 from scipy.special import eval_legendre
 
-from symmetrize.frames import averaging, mirror
-from symmetrize.frames.averaging import FrameAveraging
-from symmetrize.frames.mirror import chirality, mirrored
-from symmetrize.frames.quadrature import LEBEDEV_ORDERS, QuadratureFrames, rule
-from symmetrize.frames.random import RandomFrames
-from symmetrize.groups import random_rotations
+from symmetrize.frames import (
+    FrameAveraging,
+    QuadratureFrames,
+    RandomFrames,
+    Vectors,
+    chirality,
+    mirror,
+    mirrored,
+    random_rotations,
+)
+from symmetrize.frames.quadrature import LEBEDEV_ORDERS, rule
 from tests.common.frames import (
     CUTOFF,
     average,
@@ -157,7 +162,7 @@ def test_a_neighbor_enters_the_covariance_with_weight_zero(monkeypatch):
 
     ends = (CUTOFF - 0.2, CUTOFF + 0.06)
     assert largest_jump(FrameAveraging(), path, *ends, "SO(3)") < 1e-6
-    monkeypatch.setattr(averaging, "cutoff_switch", lambda r, cutoff, width: torch.ones_like(r))
+    monkeypatch.setattr(Vectors, "fade", property(lambda cloud: torch.ones_like(cloud.lengths)))
     assert largest_jump(FrameAveraging(), path, *ends, "SO(3)") > 0.01
 
 

@@ -10,10 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import lambertw
 
-from symmetrize.frames import pairs
-from symmetrize.frames.mirror import chirality
-from symmetrize.frames.pairs import PairFrames, Pruning
-from symmetrize.points.cloud import points
+from symmetrize.frames import PairFrames, Points, chirality, pairs
+from symmetrize.frames.pairs import Pruning
 from tests.common.frames import (
     CUTOFF,
     average,
@@ -443,7 +441,7 @@ def test_structures_pool_the_frames_of_their_atoms():
         rtol=EXACT,
     )
     with pytest.raises(ValueError, match="collinear or alone"):
-        PairFrames(CUTOFF).of_structures(points(positions[:2]), "SO(3)", 2)
+        PairFrames(CUTOFF).of_structures(Points.of(positions[:2]), "SO(3)", 2)
 
 
 def test_random_methane_needs_few_frames():

@@ -17,9 +17,9 @@ from symmetrize import (
     per_point,
 )
 from symmetrize.frames import __all__ as public
+from symmetrize.frames.hierarchical import Preset, Selection
+from symmetrize.frames.hierarchical.presets import PRESETS
 from symmetrize.frames.pairs import Pruning
-from symmetrize.frames.presets import PRESETS
-from symmetrize.frames.settings import Preset, Selection
 
 OWN = Preset(centers=Selection(decay=5.0, core=1.0), structures=Selection(decay=-2.0))
 PRINTED = {

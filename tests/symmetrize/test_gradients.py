@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from symmetrize import HierarchicalFrames, Symmetrizer
-from symmetrize.frames import moments
+from symmetrize.frames.hierarchical import moments
 from tests.common.laws import GROUPS, PRESETS
 from tests.common.networks import DeepSet, MessagePassing
 from tests.common.paths import points

@@ -5,7 +5,7 @@ import torch
 from torch_geometric.data import Batch, Data
 
 from symmetrize.data.layout import layout
-from symmetrize.points.cloud import centered, points
+from symmetrize.points.cloud import Points, about_centroid
 
 
 @pytest.mark.parametrize("name", ["cell", "field"])
@@ -26,6 +26,6 @@ def test_rows_of_structures_are_not_those_of_as_many_edges(name: str) -> None:
 @pytest.mark.parametrize("offset", [1e3, 1e6])
 def test_the_middle_of_a_cloud_far_away_has_all_digits_of_the_cloud(offset: float) -> None:
     cloud = torch.randn(7, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    vectors, _ = centered(points(cloud + offset, None))
+    vectors, _ = about_centroid(Points.of(cloud + offset))
     # a centroid of one pass has the digits of the offset: it is off by 1e-13 and 1e-10
     assert vectors.mean(0).abs().max() < 1e-15

@@ -23,12 +23,11 @@ from backbones import (
     PointNet,
     PointNetPlusPlus,
 )
-from backbones.adapters import Call, Dense, connect
+from backbones.adapters import Call, Dense, connect, offer_to_pyg
 from backbones.checkpoint import load, save
 from equivariance_tests.calls import as_network
 from symmetrize import Contract, Frames, HierarchicalFrames, Symmetrizer, per_point
-from symmetrize.outputs import Declaration
-from symmetrize.plain import outputs_from_plain, outputs_to_plain
+from symmetrize.declaration import Declaration
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +163,7 @@ def test_a_network_of_attributes_is_told_to_be_wrapped(net, said, signature):
 
 
 def test_what_is_proposed_works():
+    offer_to_pyg()
     net = SchNet(8, 8, 1)
     assert Symmetrizer(Call(net, "z, pos, batch"), "0e")(FOUR).shape == (4, 1)
     with pytest.raises(TypeError, match=r"Call\(net, 'z, pos, batch'\)"):
@@ -490,7 +490,7 @@ def test_declarations_survive_json():
         {"turns": None, "a": "0e"},
     ):
         declared = Declaration.of(outputs)
-        assert Declaration.of(outputs_from_plain(outputs_to_plain(outputs))) == declared
+        assert Declaration.of_plain(declared.plain()) == declared
 
 
 SIZES: dict[str, tuple[Callable[[], Any], str]] = {

@@ -27,8 +27,8 @@ from symmetrize import (
     forces_and_stress,
     per_point,
 )
-from symmetrize.network.returned import described
-from symmetrize.outputs import Declaration
+from symmetrize.declaration import Declaration
+from symmetrize.returned import described
 from tests.common.strata import CASES, collate
 
 

@@ -8,6 +8,9 @@ Source: principal axes extend frame averaging (Puny et al., arXiv 2110.03336) to
 the sense of Dym et al. (arXiv 2402.16077); the rest is this library's own.
 """
 
+import math
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,15 +19,52 @@ from symmetrize.arrays.safe import safe_log
 from symmetrize.arrays.segments import counts, join, segment_sum
 from symmetrize.arrays.switching import ramp
 from symmetrize.arrays.vectors import dot, transverse_basis, unit_vectors
-from symmetrize.frames.candidates import Axes, Azimuths
-from symmetrize.points.cloud import Cloud
+from symmetrize.frames.hierarchical.candidates import Axes, Azimuths
+from symmetrize.frames.hierarchical.settings import Selection
+from symmetrize.points.cloud import Vectors
 
+# Noise of points far out grows with their number n, that of moments falls: the quality of moments
+# grows as this power of n
+NUMBER_POWER = 3
 # A harmonic whose squared amount is below this is rounding, and has no phase: second derivatives of
 # the phase contain its inverse square, which overflows
 FAINTEST = 1e-60
 
 
-def moment_axes(cloud: Cloud, log_scale: Float[Tensor, "size"]) -> Axes:
+@dataclass(frozen=True)
+class Moments:
+    """Moments of whole clouds, to choose frames from beside their points.
+
+    Attributes:
+        cloud: the clouds, in their unit.
+        log_trust: (size,), logarithm of how far the shape of each is to be trusted.
+        selection: says how much each kind of moment is worth.
+    """
+
+    cloud: Vectors
+    log_trust: Float[Tensor, "size"]
+    selection: Selection
+
+    def axes(self) -> list[Axes]:
+        """Axes along first moments, and along principal axes."""
+        return [
+            moment_axes(self.cloud, self._log_scale(self.selection.moments)),
+            principal_axes(self.cloud, self._log_scale(self.selection.principal)),
+        ]
+
+    def azimuths(self, axes: Axes) -> Azimuths:
+        """Azimuths from circular harmonics about each axis."""
+        return harmonic_azimuths(self.cloud, axes, self._log_scale(self.selection.harmonics))
+
+    def _log_scale(self, worth: float) -> Float[Tensor, "size"]:
+        """Logarithm of the quality of a moment of the size of noise, for each cloud."""
+        number = counts(self.cloud.index, self.cloud.size).clamp(min=1)
+        log_number = number.to(self.cloud.vectors.dtype).log()
+        log_worth = math.log(worth) if worth > 0 else -math.inf
+        return self.log_trust + NUMBER_POWER * log_number + log_worth
+
+
+def moment_axes(cloud: Vectors, log_scale: Float[Tensor, "size"]) -> Axes:
     """Axes along first moments of the cloud, in a few radial shells.
 
     M_a = sum_j h_a(r_j^2) r_j / (sum_j h_a^2 r_j^2)^(1/2), of order 1 for a cloud without a
@@ -50,7 +90,7 @@ EQUAL_EIGENVALUES = 1e-3
 FAINT_GAPS = (2e-3, 2e-2)
 
 
-def principal_axes(cloud: Cloud, log_scale: Float[Tensor, "size"]) -> Axes:
+def principal_axes(cloud: Vectors, log_scale: Float[Tensor, "size"]) -> Axes:
     """Axes along both signs of the first and last principal axis of the cloud.
 
     Quality exp(log_scale) (product of the gaps to the other eigenvalues / trace^2)^2, so that an
@@ -109,13 +149,20 @@ def _adjugate(matrix: Float[Tensor, "rows 3 3"]) -> Float[Tensor, "rows 3 3"]:
 
 
 HARMONICS = 6
+# Distance from the axis, and along it, in the unit of the cloud, below which a point counts less
+HARMONIC_CORE = 0.5
+# An odd c may vanish for every point, up to rounding: its norm has this part of that of an even c
+ODD_FLOOR = 0.1
+# A sum of squares below this is zero: further products with it underflow
+VANISHING = 1e-280
 
 
-def harmonic_azimuths(cloud: Cloud, axes: Axes, log_scale: Float[Tensor, "size"]) -> Azimuths:
+def harmonic_azimuths(cloud: Vectors, axes: Axes, log_scale: Float[Tensor, "size"]) -> Azimuths:
     """Azimuths from circular harmonics of the cloud about each axis.
 
-    Z_m = sum_j c_j u_j^m / (sum_j c_j^2 |u_j|^(2m))^(1/2), with u = (y + iz) / (|t|^2 + 1/4)^(1/2)
-    for the transverse part t = (y, z) of each point, m = 1 to 6, and c even or odd along the axis.
+    Z_m = sum_j c_j u_j^m / (sum_j c_j^2 |u_j|^(2m))^(1/2), with
+    u = (y + iz) / (|t|^2 + HARMONIC_CORE^2)^(1/2) for the transverse part t = (y, z) of each point,
+    m = 1 to 6, and c even or odd along the axis.
     The m-th roots of the phase of Z_m are m azimuths, smooth as a set where Z_m is not zero.
     Quality exp(log_scale) |Z_m|^2 m^-4 times the mean of |u|^2: low orders win, and what is left of
     them in a nearly collinear cloud loses.
@@ -126,9 +173,9 @@ def harmonic_azimuths(cloud: Cloud, axes: Axes, log_scale: Float[Tensor, "size"]
     vectors = cloud.vectors[point]
     along = dot(vectors, axes.directions[axis])
     y, z = dot(vectors, first[axis]), dot(vectors, second[axis])
-    scale = (y.square() + z.square() + 0.25).rsqrt()
+    scale = (y.square() + z.square() + HARMONIC_CORE**2).rsqrt()
     y, z = y * scale, z * scale
-    odd = along / (along.square() + 0.25).sqrt()
+    odd = along / (along.square() + HARMONIC_CORE**2).sqrt()
 
     # real columns, one of each kind for every order: several times faster than complex rows
     real, imaginary, size = y, z, y.square() + z.square()
@@ -141,9 +188,8 @@ def harmonic_azimuths(cloud: Cloud, axes: Axes, log_scale: Float[Tensor, "size"]
     sums = segment_sum(torch.stack(columns, dim=1), axis, number)
     sums = sums.reshape(number, HARMONICS, 6)
     total = torch.complex(sums[..., [0, 2]], sums[..., [1, 3]]).transpose(1, 2)
-    # an odd c may vanish for every point, up to rounding: the norm has a floor that does not
-    norms = (sums[..., [4, 5]] + 0.1 * sums[..., [4, 4]]).transpose(1, 2)
-    present = norms > 1e-280
+    norms = (sums[..., [4, 5]] + ODD_FLOOR * sums[..., [4, 4]]).transpose(1, 2)
+    present = norms > VANISHING
     total = torch.where(present, total / torch.where(present, norms, 1.0).sqrt(), 0.0).reshape(-1)
 
     squared = total.real.square() + total.imag.square()

@@ -20,16 +20,14 @@ from symmetrize.arrays.safe import safe_log
 from symmetrize.arrays.segments import segment_sum
 from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.arrays.vectors import dot, safe_norm
-from symmetrize.frames.candidates import Offer
-from symmetrize.points.cloud import Cloud, Points
+from symmetrize.frames.hierarchical.candidates import Offer
+from symmetrize.points.cloud import FADE, Points, Vectors
 from symmetrize.points.neighbors import neighbors
 
 # Size of local vectors below which the structure counts as a perfect crystal
 FAINT = 0.05
-# Part of the cutoff over which neighbors fade
-FADE = 0.5
 # Distance from a point below which its neighbors count less for its local vector
-CORE = 0.5
+LOCAL_CORE = 0.5
 # How fast bonds lose in quality with their length, and what the best of them, and of the lattice
 # vectors, are worth beside a local vector of length 1
 BOND_DECAY = 4.0
@@ -40,8 +38,8 @@ SHORTEST_POWER = 8
 
 
 def with_local_vectors(
-    cloud: Cloud, structures: Points, cutoff: float, unit: float
-) -> tuple[Cloud, list[Offer]]:
+    cloud: Vectors, structures: Points, cutoff: float, unit: float
+) -> tuple[Vectors, list[Offer]]:
     """Whole structures of which some are periodic, and what these offer beside their cloud.
 
     Args:
@@ -54,14 +52,13 @@ def with_local_vectors(
         the cloud with local vectors for the points of periodic structures, and the bonds and the
         lattice vectors of these.
     """
-    assert structures.pbc is not None
-    periodic = structures.pbc.any(-1)
+    periodic = structures.is_periodic
     pairs = neighbors(structures, cutoff)
     vectors = pairs.vectors / unit
     length = safe_norm(vectors)
     owner = structures.batch[pairs.center]
     fade = cutoff_switch(length, cutoff / unit, FADE * cutoff / unit) * periodic[owner]
-    weights = fade / (length.square() + CORE**2)
+    weights = fade / (length.square() + LOCAL_CORE**2)
     local = segment_sum(weights[:, None] * vectors, pairs.center, len(cloud.vectors))
     crystal = replace(
         cloud,

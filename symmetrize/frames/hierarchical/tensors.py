@@ -9,6 +9,8 @@ out, and phases are doubled: so the set belongs to the tensor under inversion, t
 The construction is this library's own.
 """
 
+from collections.abc import Collection
+
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
@@ -16,9 +18,9 @@ from torch import Tensor
 from symmetrize.arrays.safe import safe_log
 from symmetrize.arrays.segments import join, segment_sum
 from symmetrize.arrays.vectors import transverse_basis
-from symmetrize.frames.candidates import LOG_DIRECTION_QUALITY, Axes, Azimuths
-from symmetrize.frames.refinement import turned_about_x
-from symmetrize.points.cloud import Cloud
+from symmetrize.frames.hierarchical.candidates import LOG_DIRECTION_QUALITY, Axes, Azimuths
+from symmetrize.frames.hierarchical.refinement import turned_about_x
+from symmetrize.points.cloud import Field
 
 
 def waves(degree: int, turns: int) -> Complex[Tensor, "turns degree"]:
@@ -28,8 +30,10 @@ def waves(degree: int, turns: int) -> Complex[Tensor, "turns degree"]:
     return torch.polar(torch.ones_like(phase), phase) / turns
 
 
-def tensor_azimuths(cloud: Cloud, axes: Axes) -> tuple[list[Azimuths], Float[Tensor, "axes"]]:
-    """Azimuths from all tensors of the clouds, and how much there is of them, squared.
+def tensor_azimuths(
+    fields: Collection[Field], axes: Axes, clouds: int
+) -> tuple[list[Azimuths], Float[Tensor, "axes"]]:
+    """Azimuths from all tensors of a number of clouds, and how much there is of them, squared.
 
     Quality |a_m|^2 / (|a_m|^2 + 1) m^-4, and low beside points, as that of fields.
     """
@@ -38,10 +42,10 @@ def tensor_azimuths(cloud: Cloud, axes: Axes) -> tuple[list[Azimuths], Float[Ten
     found = []
     first, second = transverse_basis(axes.directions)
     frames = torch.stack([axes.directions, first, second], dim=-1)
-    for field in cloud.tensors:
+    for field in fields:
         representation = field.representation
         degree = representation.lmax
-        axis, row = join(axes.index, field.index, cloud.size)
+        axis, row = join(axes.index, field.index, clouds)
         turns = 2 * degree + 2
         turned = turned_about_x(frames[axis], turns)
         values = field.values[row, None].expand(-1, turns, -1)

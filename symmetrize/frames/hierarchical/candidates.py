@@ -2,7 +2,7 @@
 
 A frame is built from two choices, an x axis and an azimuth about it. Candidates come from the
 points themselves, from fields and normals, and for whole clouds from moments
-(``symmetrize.frames.moments``). Each carries the logarithm of a positive, smooth, invariant
+(``moments``). Each carries the logarithm of a positive, smooth, invariant
 quality; it falls to -inf before the candidate becomes ill defined. Lengths are in the unit of the
 cloud.
 """
@@ -16,11 +16,11 @@ from torch import Tensor
 from symmetrize.arrays.safe import safe_log, safe_sqrt
 from symmetrize.arrays.segments import equal_rows, join, segment_sum
 from symmetrize.arrays.vectors import dot, transverse, unit_vectors
-from symmetrize.frames.settings import Selection
-from symmetrize.points.cloud import Cloud
+from symmetrize.frames.hierarchical.settings import Selection
+from symmetrize.points.cloud import Vectors
 
 # Distance from the origin, in the unit of the cloud, below which angles count less
-CORE = 0.1
+ANGLE_CORE = 0.1
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def joined_azimuths(azimuths: list[Azimuths]) -> Azimuths:
     return Azimuths(*(torch.cat(column) for column in columns))
 
 
-def merged(
+def united(
     directions: Float[Tensor, "rows 3"],
     weights: Float[Tensor, "rows"],
     index: Int[Tensor, "rows"],
@@ -102,7 +102,7 @@ def merged(
     return mean, total, index[first]
 
 
-def point_offer(cloud: Cloud, log_fade: Float[Tensor, "points"], selection: Selection) -> Offer:
+def point_offer(cloud: Vectors, log_fade: Float[Tensor, "points"], selection: Selection) -> Offer:
     """The points of a cloud: quality fade r^2 / (r^2 + core^2) exp(-decay (r^2 + core^2)^(1/2))."""
     squared = dot(cloud.vectors, cloud.vectors)
     softened = squared + selection.core**2
@@ -115,12 +115,21 @@ def point_offer(cloud: Cloud, log_fade: Float[Tensor, "points"], selection: Sele
 LOG_DIRECTION_QUALITY = -6.0
 
 
-def direction_offer(cloud: Cloud) -> Offer:
-    """The vectors that a cloud carries beside its points: quality d^2 / (d^2 + 1), and low."""
-    squared = dot(cloud.directions, cloud.directions)
+def direction_offer(cloud: Vectors) -> Offer:
+    """The vectors among the fields of a cloud: quality d^2 / (d^2 + 1), and low.
+
+    Axial vectors come with both signs: so the set belongs to the cloud under inversion, too.
+    """
+    vectors, index = [cloud.vectors[:0]], [cloud.index[:0]]
+    for field in cloud.fields:
+        for sign in ((1.0, -1.0) if field.is_axial else (1.0,)) if field.is_vector else ():
+            vectors.append(sign * field.values)
+            index.append(field.index)
+    directions = torch.cat(vectors)
+    squared = dot(directions, directions)
     presence = squared / (squared + 1)
     quality = safe_log(presence) + LOG_DIRECTION_QUALITY
-    return Offer(cloud.directions, quality, presence, cloud.directions_index, cloud.size)
+    return Offer(directions, quality, presence, torch.cat(index), cloud.size)
 
 
 def joined(offers: list[Offer]) -> Offer:
@@ -141,18 +150,19 @@ def offered_axes(offer: Offer) -> Axes:
 
 
 def offered_azimuths(
-    offer: Offer, axes: Axes, angle_power: float, line: Float[Tensor, "axes"]
+    offer: Offer, axes: Axes, angle_power: float, line_width: Float[Tensor, "axes"]
 ) -> tuple[Azimuths, Float[Tensor, "axes"]]:
     """Azimuths along the transverse parts t of the offered vectors, and how much there is of them.
 
-    The quality of a vector is multiplied by (|t|^2 / (r^2 + CORE^2))^angle_power. The amount is
-    (sum (presence |t|^2 / (|t|^2 + line^2))^2)^(1/2), zero for clouds collinear with the axis.
+    The quality of a vector is multiplied by (|t|^2 / (r^2 + ANGLE_CORE^2))^angle_power. The amount
+    is (sum (presence |t|^2 / (|t|^2 + line_width^2))^2)^(1/2), zero for clouds collinear with the
+    axis.
     """
     axis, row = join(axes.index, offer.index, offer.size)
     vectors = offer.vectors[row]
     directions, length = unit_vectors(transverse(vectors, axes.directions[axis]))
     squared = length.square()
-    sine = safe_log(squared) - (dot(vectors, vectors) + CORE**2).log()
+    sine = safe_log(squared) - (dot(vectors, vectors) + ANGLE_CORE**2).log()
     azimuths = Azimuths(directions, offer.log_quality[row] + angle_power * sine, axis)
-    parts = offer.presence[row] * squared / (squared + line[axis].square())
+    parts = offer.presence[row] * squared / (squared + line_width[axis].square())
     return azimuths, safe_sqrt(segment_sum(parts.square(), axis, len(axes.index)))

@@ -6,6 +6,16 @@ those of the network plus its spread over rotations times how fast the weights c
 
 from dataclasses import dataclass
 
+# The unit of length of an environment, as a part of its cutoff
+UNIT = 0.25
+# Distance from the axis, in the unit of the cloud, at which a point counts half for the azimuth
+LINE_WIDTH = 0.5
+
+
+def unit_of(length_scale: float | None, cutoff: float) -> float:
+    """The length on which the network varies: as given, or a part of the cutoff."""
+    return length_scale or UNIT * cutoff
+
 
 @dataclass(frozen=True)
 class Selection:

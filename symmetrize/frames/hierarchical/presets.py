@@ -5,7 +5,7 @@ smaller second derivatives in the worst case, the mean and the median; ``lean`` 
 for fewer frames yet.
 """
 
-from symmetrize.frames.settings import Preset, Selection
+from symmetrize.frames.hierarchical.settings import Preset, Selection
 
 PRESETS = {
     "smooth": Preset(

@@ -1,0 +1,149 @@
+"""Scope "center": every point is a center, with frames of its own for its environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from symmetrize.arrays.segments import counts, segment_sum
+from symmetrize.contract import Contract, Smoothness
+from symmetrize.data.clusters import clusters
+from symmetrize.data.layout import extended, layout
+from symmetrize.data.reading import check_inputs, fields_of, read_points
+from symmetrize.data.rows import Layout, RowsOf
+from symmetrize.frames import Ensemble, Frames
+from symmetrize.groups import Group
+from symmetrize.points.cloud import Vectors
+from symmetrize.points.environments import environments
+from symmetrize.scopes.scene import Answers, Reduce, Scene
+from symmetrize.scopes.scope import Scope, View
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+# Environments of centers reach this much further than the network sees. A center whose neighbors
+# are all about to leave its environment has no direction left, and the average passes into what the
+# network makes of the center alone: beyond its sight, that changes nothing.
+BEYOND = 1.3
+
+
+@dataclass(frozen=True)
+class _Environments(Scene):
+    """The environment of every point, in which the center and its edges answer.
+
+    Attributes:
+        neighbors: what frames are made from.
+        structures: whose the centers are.
+        reduce: over the centers of each structure.
+        lost: number of edges that are in no environment.
+    """
+
+    neighbors: Vectors
+    structures: Layout
+    reduce: Reduce | None
+    lost: int
+
+    clouds = "environments"
+    without_edges = (
+        'with scope "center" they are those of the data itself: set data.edge_index before the '
+        "data is wrapped"
+    )
+
+    def ensemble(self, frames: Frames, group: Group, degree: int) -> Ensemble:
+        """The frames of each center."""
+        return frames.of_centers(self.neighbors, group, degree)
+
+    def answers_of(self, rows: RowsOf, output: str) -> Answers:
+        """The rows that answer for an output.
+
+        Raises:
+            ValueError: if there are no edges to count, or one is in no environment.
+        """
+        found = super().answers_of(rows, output)
+        if rows == "edge" and self.lost:
+            raise ValueError(
+                f"{output} is declared per_edge, but {self.lost} of {len(found)} edges are longer "
+                f"than the cutoff {self.neighbors.cutoff} of the frames, so that no environment "
+                'has them: leave them out, use frames with a longer cutoff, or scope="structure"'
+            )
+        return found
+
+    def reduced(self, values: Float[Tensor, "clouds *value"]) -> Float[Tensor, "rows *value"]:
+        """The sum or the mean over the centers of each structure, or a row for each center."""
+        if self.reduce is None:
+            return values
+        batch, size = self.structures.batch, self.structures.size
+        total = segment_sum(values, batch, size)
+        if self.reduce == "sum":
+            return total
+        number = counts(batch, size).clamp(min=1).to(total.dtype)
+        return total / number.reshape(-1, *(1,) * (total.ndim - 1))
+
+
+class Centers(Scope):
+    """The network sees the environment of one point at a time, and what it says of that counts."""
+
+    def scene(self, data: Data, view: View) -> Scene:
+        """The environment of every point, with positions from the point."""
+        assert view.frames.cutoff is not None, "checked when the symmetrizer was made"
+        rows = layout(data)
+        check_inputs(data, rows, view.inputs)
+        structures = view.frames.scored(read_points(data, rows))
+        found = environments(structures, view.frames.cutoff)
+        source, edges = clusters(data, rows, found, view.inputs)
+        central = found.is_center
+        each = torch.arange(len(rows.batch), device=central.device)
+        answers: dict[RowsOf, Answers] = {
+            "structure": Answers(each),
+            "point": Answers(each, found.owner, central),
+        }
+        lost = 0
+        if edges is not None:
+            ends = source.data.edge_index[0]
+            answers["edge"] = Answers(data.edge_index[0], edges, central[ends])
+            lost = len(data.edge_index[0]) - int(central[ends].sum())
+        if view.prepare is not None:
+            prepared = view.prepare(source.data)
+            source = replace(source, data=prepared, layout=extended(source.layout, prepared))
+        fields = fields_of(source.data, source.layout, view.inputs, envelope=found.envelope)
+        neighbors = replace(found.cloud, fields=fields)
+        return _Environments(source, answers, neighbors, rows, view.reduce, lost)
+
+    def check(self, view: View, declared: Contract | None) -> None:
+        """Refuse further positions, and environments without an end or too small."""
+        if view.positions:
+            raise ValueError(
+                f'`positions` names {list(view.positions)} but with scope "center" a center sees '
+                "only its environment: put these points into `pos`, marked by an attribute of "
+                'points such as a species, or use scope="structure"'
+            )
+        cutoff = view.frames.cutoff
+        if cutoff is None:
+            raise ValueError(
+                f'scope "center" needs a cutoff but {type(view.frames).__name__} has none: pass '
+                "frames=HierarchicalFrames(cutoff=...), in the unit of the positions"
+            )
+        sight = None if declared is None else declared.receptive_field
+        if sight is not None and sight > cutoff:
+            raise ValueError(
+                f"the network sees {sight} far but the environments of the frames end at "
+                f"{cutoff}: pass frames=HierarchicalFrames(cutoff={sight}), or fewer "
+                "rounds of messages, so that points enter where the network does not see them yet"
+            )
+
+    def natural_cutoff(self, declared: Contract) -> float | None:
+        """Frames of centers must see as far as the network does, and a little further."""
+        sight = declared.receptive_field
+        return None if sight is None else BEYOND * sight
+
+    def order(self, declared: Contract) -> Smoothness:
+        """None for a network that sees points at the end of their environment."""
+        return declared.smoothness if declared.envelope or declared.cutoff is not None else None
+
+    def locality(self, view: View) -> dict[str, Any]:
+        """A center sees its environment, and sums over centers add up."""
+        return {"cutoff": view.frames.cutoff, "extensive": view.reduce == "sum"}

@@ -1,0 +1,67 @@
+"""What a scope decides: which scene is made of data, and what may be claimed of the averages."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from symmetrize.contract import Contract, Smoothness
+from symmetrize.frames import Frames
+from symmetrize.representation import Representation
+from symmetrize.scopes.scene import Reduce, Scene
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+@dataclass(frozen=True)
+class View:
+    """How a symmetrized network looks at data.
+
+    Attributes:
+        inputs: how attributes turn, by name.
+        positions: names of further positions.
+        frames: whose cutoff ends environments, and which may score species.
+        prepare: called once on what copies are made of, or None.
+        reduce: sum or mean over the centers of each structure, or None for a row for each.
+    """
+
+    inputs: Mapping[str, Representation]
+    positions: Sequence[str]
+    frames: Frames
+    prepare: Callable[[Any], Any] | None
+    reduce: Reduce | None
+
+
+class Scope(ABC):
+    """One scope; instances hold no state."""
+
+    @abstractmethod
+    def scene(self, data: Data, view: View) -> Scene:
+        """What the network will see of accepted data.
+
+        Raises:
+            TypeError, ValueError: if the data does not fit what is declared.
+        """
+
+    @abstractmethod
+    def check(self, view: View, declared: Contract | None) -> None:
+        """Refuse settings that do not fit the scope.
+
+        Raises:
+            ValueError: naming the setting.
+        """
+
+    def natural_cutoff(self, declared: Contract) -> float | None:
+        """The length for frames that a network brings along, in the unit of its cutoff."""
+        return declared.cutoff
+
+    def order(self, declared: Contract) -> Smoothness:
+        """The smoothness that is left of a network's own."""
+        return declared.smoothness
+
+    def locality(self, view: View) -> dict[str, Any]:
+        """What a contract may claim of how far points see, by its arguments."""
+        return {}

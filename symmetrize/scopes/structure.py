@@ -1,0 +1,64 @@
+"""Scope "structure": structures are turned as a whole, about their centroid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from symmetrize.contract import Contract
+from symmetrize.data.copies import Source
+from symmetrize.data.layout import layout
+from symmetrize.data.reading import check_inputs, fields_of, read_points
+from symmetrize.data.rows import RowsOf
+from symmetrize.frames import Ensemble, Frames
+from symmetrize.groups import Group
+from symmetrize.points.cloud import Points
+from symmetrize.scopes.scene import Answers, Scene
+from symmetrize.scopes.scope import Scope, View
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+@dataclass(frozen=True)
+class _Whole(Scene):
+    """Structures, all of whose rows answer for themselves."""
+
+    structures: Points
+
+    def ensemble(self, frames: Frames, group: Group, degree: int) -> Ensemble:
+        """The frames of each structure."""
+        return frames.of_structures(self.structures, group, degree)
+
+
+class Structures(Scope):
+    """The network sees whole structures, and every row that it returns counts."""
+
+    def scene(self, data: Data, view: View) -> Scene:
+        """Structures with positions from their centroid."""
+        if view.prepare is not None:
+            data = view.prepare(data)
+        rows = layout(data)
+        check_inputs(data, rows, view.inputs)
+        turning = {name: turns for name, turns in view.inputs.items() if name not in view.positions}
+        fields = fields_of(data, rows, turning)
+        structures = view.frames.scored(read_points(data, rows, view.positions, fields))
+        numbers = [len(data[name]) for name in ("pos", *view.positions)]
+        vectors, *others = structures.from_centroid.vectors.split(numbers)
+        further = dict(zip(view.positions, others, strict=True))
+        each = torch.arange(rows.size, device=rows.batch.device)
+        answers: dict[RowsOf, Answers] = {"structure": Answers(each), "point": Answers(rows.batch)}
+        if rows.edges is not None:
+            answers["edge"] = Answers(rows.edges)
+        source = Source(data, rows, vectors, view.inputs, further=further)
+        return _Whole(source, answers, structures)
+
+    def check(self, view: View, declared: Contract | None) -> None:
+        """Refuse sums over centers, of which there are none."""
+        if view.reduce is not None:
+            raise ValueError(
+                f'`reduce` is {view.reduce!r} but scope "structure" already has one row for each '
+                'structure: use it with scope="center"'
+            )
