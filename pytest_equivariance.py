@@ -63,13 +63,17 @@ def certify(request: pytest.FixtureRequest) -> Callable[..., Report]:
 
     def certified(model: Any, contract: Any = None, **how: Any) -> Report:
         __tracebackhide__ = True
-        from equivariance_tests.certification import certify, name_of
-        from equivariance_tests.options import OF_CERTIFICATIONS, refuse_unknown
+        from equivariance_tests.certification import (
+            OF_CERTIFICATIONS,
+            certify,
+            name_of,
+            refuse_unknown,
+        )
 
         refuse_unknown(how, OF_CERTIFICATIONS, "options of certify")
         given = {**_options(request, name_of(model)), "progress": False, **how}
         report = certify(model, contract, **given)
-        keep(request.node, report, request.node.nodeid)
+        _keep(request.node, report, request.node.nodeid)
         if not report.passed:
             raise AssertionError(f"\n{report}")
         return report
@@ -81,16 +85,20 @@ def certify(request: pytest.FixtureRequest) -> Callable[..., Report]:
 def equivariance_certification(request: pytest.FixtureRequest) -> Certification:
     """The model of an ``EquivarianceSuite``, each check of which runs when its test asks for it."""
     from equivariance_tests.certification import Certification, name_of
-    from equivariance_tests.subject import Subject
 
     suite = request.cls()
     model = suite.model()
     given = {**_options(request, name_of(model)), **suite.how()}
-    tried = {name: given.pop(name) for name in ("profile", "seed", "known")}
-    return Certification(Subject(model, suite.contract, **given), **tried)
+    return Certification.of(model, suite.contract, **given)
 
 
-def keep(item: pytest.Item, report: Report, test: str) -> None:
+@pytest.fixture
+def equivariance_keep(request: pytest.FixtureRequest) -> Callable[[Report], None]:
+    """Adds what a test of a suite found to the report of its class."""
+    return lambda report: _keep(request.node, report, request.node.nodeid.rpartition("::")[0])
+
+
+def _keep(item: pytest.Item, report: Report, test: str) -> None:
     """Add a report to those of the session, under the name of a test or of its class."""
     if item.config.getoption("equivariance_report") is not None:
         found = {"test": test, **report.to_json("pytest")}

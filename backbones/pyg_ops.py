@@ -3,18 +3,22 @@
 torch-geometric leaves kNN, radius, farthest point sampling and nearest points to the compiled
 pyg-lib, and has no fallback: without it DynamicEdgeConv, XConv, GravNetConv, SchNet, DimeNet,
 ViSNet and every function that builds a graph refuse to work. DimeNet also wants torch-sparse.
-Whoever wants them to work says so, once, in any place before the first call:
+``Call`` lends them to a model that asks for them, while it is called; whoever wants them to work
+elsewhere says so, once, in any place before the first call:
 
     from backbones.adapters import offer_to_pyg
 
     offer_to_pyg()
 
-Nothing else does it, so that a model is judged, and refuses to run, as its users find it.
+Nothing else does it, so that a bare model is judged, and refuses to run, as its users find it.
 
 pyg-lib goes first: what is there is never replaced. Its choice of neighbors is another one at ties,
 which rounding decides, and where ``max_num_neighbors`` cuts, by direction: networks that meet
 either are not exact.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch_geometric.typing
@@ -65,6 +69,21 @@ def offer_to_pyg() -> tuple[str, ...]:
     if not torch_geometric.typing.WITH_TORCH_SPARSE and _give_triplets():
         given.append("triplets")
     return tuple(given)
+
+
+@contextmanager
+def lent_to_pyg() -> Iterator[None]:
+    """The same for a while: what was given is taken back at the end."""
+    from torch_geometric.nn.models import dimenet, gnnff
+
+    triplets = dimenet.triplets, gnnff.triplets
+    given = offer_to_pyg()
+    try:
+        yield
+    finally:
+        for name in SCHEMAS.keys() & set(given):
+            setattr(torch_geometric.typing, f"WITH_{name.upper()}", False)
+        dimenet.triplets, gnnff.triplets = triplets
 
 
 def _give_triplets() -> bool:

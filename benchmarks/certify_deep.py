@@ -21,10 +21,10 @@ from torch_geometric.data import Data
 
 from benchmarks._record import read_result, write_result
 from benchmarks._text import markdown
+from equivariance_tests.certification.draws import drawn
 from equivariance_tests.checks.equivariance import Equivariance
 from equivariance_tests.clouds.turns import TURNS, Turn
-from equivariance_tests.draws import drawn
-from equivariance_tests.subject import Subject
+from equivariance_tests.measure.trial import Trial
 from symmetrize import Contract, HierarchicalFrames, Symmetrizer
 
 OUTPUTS = {"irreps": "0e+0o+1o+1e+2e+2o+3o", "tensor": "ij=ji"}
@@ -80,16 +80,16 @@ def models() -> dict[str, Symmetrizer]:
     }
 
 
-def measured(subject: Subject, clouds: int, progress: Progress, title: str) -> dict[str, Any]:
+def measured(trial: Trial, clouds: int, progress: Progress, title: str) -> dict[str, Any]:
     """The worst error of each stratum, and how many clouds broke the law."""
     check, worst = Turned(), defaultdict(float)
     number: dict[str, int] = defaultdict(int)
     failures: list[str] = []
-    rest = drawn(subject.contract, [SEED, *title.encode()], POINTS, decorated=False)
+    rest = drawn(trial.contract, [SEED, *title.encode()], POINTS, decorated=False)
     task = progress.add_task(title, total=clouds)
     start = time.perf_counter()
     for _ in range(0, clouds, AT_ONCE):
-        outcomes = check.outcomes(subject, list(islice(rest, AT_ONCE)))
+        outcomes = check.outcomes(trial, list(islice(rest, AT_ONCE)))
         for one in outcomes:
             number[one.cloud.stratum] += not one.skipped
             if not one.cloud.scale and not one.cloud.offset:
@@ -112,9 +112,9 @@ def measure(clouds: int) -> dict[str, Any]:
     with Progress() as progress:
         for name, model in models().items():
             for label, dtype in DTYPES.items():
-                subject = Subject(model.eval(), dtype=dtype)
+                trial = Trial.of(model.eval(), dtype=dtype)
                 title = f"{name}, {label}"
-                found.setdefault(name, {})[label] = measured(subject, clouds, progress, title)
+                found.setdefault(name, {})[label] = measured(trial, clouds, progress, title)
     return {"models": found}
 
 

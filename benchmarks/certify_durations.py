@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch_geometric.data import Batch
 
 from backbones import PointNet
@@ -22,8 +22,8 @@ from benchmarks._messages import Messages
 from benchmarks._record import read_result, write_result
 from benchmarks._text import markdown
 from equivariance_tests import PROFILES, certify
+from equivariance_tests.model.subject import Returned, Subject
 from equivariance_tests.mutants.pairs import PairNetwork
-from equivariance_tests.subject import Subject
 from symmetrize import HierarchicalFrames, Symmetrizer
 
 OUTPUTS = {"energy": "0e", "vector": "1o"}
@@ -43,7 +43,7 @@ def counted():
     found: Counter[str] = Counter()
     before = Subject.raw
 
-    def raw(self: Subject, batch: Batch) -> dict[str, Tensor]:
+    def raw(self: Subject, batch: Batch) -> Returned:
         found["structures"] += batch.num_graphs
         return before(self, batch)
 

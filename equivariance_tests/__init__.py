@@ -19,6 +19,7 @@ plugin has a fixture ``certify`` and, in ``equivariance_tests.suite``, a class t
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 try:
     import hypothesis as _hypothesis  # noqa: F401
@@ -31,43 +32,24 @@ except ModuleNotFoundError as error:
         raise SystemExit(2) from None
     raise ModuleNotFoundError(said) from error
 
-from equivariance_tests.assertions import (
-    assert_batching,
-    assert_copies,
-    assert_cutoff_crossing,
-    assert_determinism,
-    assert_dtype_and_device,
-    assert_equivariance,
-    assert_equivariant,
-    assert_finiteness,
-    assert_forces_and_stress,
-    assert_gradients,
-    assert_history,
-    assert_law,
-    assert_lie_derivative,
-    assert_locality,
-    assert_negative_control,
-    assert_parity,
-    assert_path_scan,
-    assert_permutation,
-    assert_precision_ladder,
-    assert_size_extensivity,
-    assert_smooth,
-    assert_stabilizer,
-    assert_stratum_approach,
-    assert_translation,
-    assert_vacuity,
-    assert_work_closure,
-    assert_work_of_forces,
-)
+from equivariance_tests.assertions import ASSERTIONS, Assertion, assert_law
 from equivariance_tests.certification import certify
+from equivariance_tests.certification.profiles import PROFILES, Profile
 from equivariance_tests.checks import CHECKS
-from equivariance_tests.checks.history import history_machine
 from equivariance_tests.clouds import STRATA, TURNS, Cloud, Turn, batches, clouds, turns
-from equivariance_tests.failures import Failure
-from equivariance_tests.profiles import PROFILES, Profile
+from equivariance_tests.measure.walk import history_machine
 from equivariance_tests.report import Finding, Report
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract, per_point
+
+# ``assert_parity`` and so on: one for each check
+globals().update(ASSERTIONS)
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Assertion:
+        """``assert_`` and the name of a check."""
+
 
 __all__ = [
     "CHECKS",
@@ -81,37 +63,12 @@ __all__ = [
     "Profile",
     "Report",
     "Turn",
-    "assert_batching",
-    "assert_copies",
-    "assert_cutoff_crossing",
-    "assert_determinism",
-    "assert_dtype_and_device",
-    "assert_equivariance",
-    "assert_equivariant",
-    "assert_finiteness",
-    "assert_forces_and_stress",
-    "assert_gradients",
-    "assert_history",
     "assert_law",
-    "assert_lie_derivative",
-    "assert_locality",
-    "assert_negative_control",
-    "assert_parity",
-    "assert_path_scan",
-    "assert_permutation",
-    "assert_precision_ladder",
-    "assert_size_extensivity",
-    "assert_smooth",
-    "assert_stabilizer",
-    "assert_stratum_approach",
-    "assert_translation",
-    "assert_vacuity",
-    "assert_work_closure",
-    "assert_work_of_forces",
     "batches",
     "certify",
     "clouds",
     "history_machine",
     "per_point",
     "turns",
+    *ASSERTIONS,
 ]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equivariance_tests.profiles import PROFILES
+from equivariance_tests.certification.profiles import PROFILES
 
 if TYPE_CHECKING:
     from equivariance_tests.report import Report
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             text = json.dumps(report.to_json(command), indent=1, allow_nan=False)
             options.report.write_text(text + "\n")
         if options.figure is not None:
-            from equivariance_tests.figure import draw
+            from equivariance_tests.report.figure import draw
 
             draw(report, options.figure)
     except (OSError, ImportError) as error:
@@ -80,7 +80,7 @@ def _certified(options: argparse.Namespace) -> Report:
     import torch
 
     from equivariance_tests.certification import certify
-    from equivariance_tests.contracts_in_toml import contract_of_toml
+    from equivariance_tests.certification.contracts_in_toml import contract_of_toml
 
     contract = None if options.contract is None else contract_of_toml(options.contract)
     return certify(

@@ -12,23 +12,27 @@ output and takes longer than the others.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from equivariance_tests.certification import check_of
+from equivariance_tests.certification.options import OF_SUBJECTS, refuse_unknown
+from equivariance_tests.checks import CHECKS, Check, chosen
+from equivariance_tests.checks.approach import StratumApproach
+from equivariance_tests.checks.crossing import CutoffCrossing
+from equivariance_tests.checks.equivariance import Equivariance, Parity
+from equivariance_tests.checks.paths import PathScan
+from equivariance_tests.checks.stabilizer import Stabilizer
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.clouds.cloud import Given
 from equivariance_tests.clouds.given import as_cloud
-from equivariance_tests.failures import Failure
-from equivariance_tests.first_call import refusal, unanswered
-from equivariance_tests.options import OF_SUBJECTS, refuse_unknown
-from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import UNRELATED
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.first_call import refusal, unanswered
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 
 # Models whose spread is remembered
@@ -61,7 +65,7 @@ class Assertion(Protocol):
 
 
 def assert_law(
-    check: str,
+    check: str | Check,
     model: Any,
     cloud: Cloud | Data | Tensor,
     contract: Contract | None = None,
@@ -69,7 +73,7 @@ def assert_law(
     fresh: bool = False,
     **how: Any,
 ) -> None:
-    """Assert the check of this name.
+    """Assert the check of this name, or a check of your own.
 
     Raises:
         Failure: if the law does not hold, or the model has no finite answer.
@@ -81,10 +85,10 @@ def assert_law(
     >>> assert_law("parity", energy, Cloud("pyramid"), Contract("0e"))
     """
     __tracebackhide__ = True
-    _assert((check,), model, cloud, contract, fresh, how)
+    _assert(chosen([check]), model, cloud, contract, fresh, how)
 
 
-def _asserting(*checks: str, also: tuple[str, ...] = ()) -> Assertion:
+def _asserting(name: str, checks: Sequence[Check], also: Sequence[Check] = ()) -> Assertion:
     """Some checks, and those of the others that the contract claims, as one assertion."""
 
     def assertion(
@@ -98,23 +102,24 @@ def _asserting(*checks: str, also: tuple[str, ...] = ()) -> Assertion:
         __tracebackhide__ = True
         _assert(checks, model, cloud, contract, fresh, how, also)
 
-    laws = "; ".join(check_of(one).law for one in (*checks, *also))
+    laws = "; ".join(one.law for one in (*checks, *also))
     assertion.__doc__ = f"Assert, on one cloud: {laws}. Arguments as in ``Assertion``."
+    assertion.__name__ = assertion.__qualname__ = name
     return assertion
 
 
 def _assert(
-    checks: tuple[str, ...],
+    checks: Sequence[Check],
     model: Any,
     cloud: Cloud | Data | Tensor,
     contract: Contract | None,
     fresh: bool,
     how: Mapping[str, Any],
-    also: tuple[str, ...] = (),
+    also: Sequence[Check] = (),
 ) -> None:
     __tracebackhide__ = True
     how = {**_species_of(cloud), **how}
-    failure = _first_failure(subject_of(model, contract, fresh, how), checks, cloud, also)
+    failure = _first_failure(trial_of(model, contract, fresh, how), checks, cloud, also)
     if failure is not None:
         # here and nowhere else: to Hypothesis failures of one kind are then one failure
         raise failure
@@ -129,37 +134,35 @@ def _species_of(given: Cloud | Data | Tensor) -> dict[str, tuple[int, ...]]:
 
 
 def _first_failure(
-    subject: Subject, checks: tuple[str, ...], given: Cloud | Data | Tensor, also: tuple[str, ...]
+    trial: Trial, checks: Sequence[Check], given: Cloud | Data | Tensor, also: Sequence[Check]
 ) -> Failure | None:
-    cloud = as_cloud(given, subject.setting)
+    cloud = as_cloud(given, trial.setting)
     own = cloud.given if isinstance(cloud, Given) else None
-    own_cell = own is not None and own.cell is not None and not subject.contract.periodic
+    own_cell = own is not None and own.cell is not None and not trial.contract.periodic
     if own is not None and (own.kept is not None or own_cell):
-        subject = subject.fresh()
-        subject.around = own
-        subject.__dict__.pop("yardstick", None)
-    unasked = len(subject.yardstick.undefined) == UNRELATED and checks != ("finiteness",)
-    if unasked and subject.answered([cloud])[0]:
+        trial = Trial(trial.subject.fresh(), around=own)
+    unasked = trial.answers_nothing and not all(one.of_answers for one in checks)
+    if unasked and trial.answered([cloud])[0]:
         # errors without a unit would all pass
+        subject = trial.subject
         raise ValueError(
             "the model answers this structure, but none of the plain clouds that tell how much its "
             f"outputs vary: {refusal(subject) or unanswered(subject)}"
         )
-    laws = [check_of(name) for name in checks]
-    for law in laws:
-        reason = law.silent(subject)
+    for check in checks:
+        reason = check.reason_to_skip(trial)
         if reason:
-            raise ValueError(f"there is nothing to assert about {law.name}: {reason}")
-    laws += [law for law in map(check_of, also) if not law.silent(subject)]
-    reason = subject.left_out(cloud)
+            raise ValueError(f"there is nothing to assert about {check.name}: {reason}")
+    asked = [*checks, *(check for check in also if not check.reason_to_skip(trial))]
+    reason = trial.left_out(cloud)
     if reason and cloud is not given:
         raise ValueError(f"there is nothing to assert about this structure: {reason}")
     if reason:
         return None
-    if not subject.answered([cloud])[0]:
-        laws = [check_of("finiteness")]
-    for law in laws:
-        (outcome,) = law.outcomes(subject, [cloud])
+    if not trial.answered([cloud])[0]:
+        asked = [check for check in CHECKS if check.of_answers]
+    for check in asked:
+        (outcome,) = check.outcomes(trial, [cloud])
         if outcome.failure is not None:
             return outcome.failure
     return None
@@ -174,15 +177,13 @@ class _Kept:
     contract: Contract | None
     how: Mapping[str, Any]
     state: tuple[float, ...]
-    subject: Subject
+    trial: Trial
 
 
 _kept: deque[_Kept] = deque(maxlen=KEPT)
 
 
-def subject_of(
-    model: Any, contract: Contract | None, fresh: bool, how: Mapping[str, Any]
-) -> Subject:
+def trial_of(model: Any, contract: Contract | None, fresh: bool, how: Mapping[str, Any]) -> Trial:
     """The model with its spread, which is measured once for the last few models.
 
     Raises:
@@ -193,11 +194,11 @@ def subject_of(
     for one in list(_kept):
         if one.model is model and one.contract == contract and one.how == how:
             if one.state == state and not fresh:
-                return one.subject
+                return one.trial
             _kept.remove(one)
-    subject = Subject(model, contract, **how)
-    _kept.append(_Kept(model, contract, how, state, subject))
-    return subject
+    trial = Trial.of(model, contract, **how)
+    _kept.append(_Kept(model, contract, how, state, trial))
+    return trial
 
 
 def state_of(model: Any) -> tuple[float, ...]:
@@ -224,30 +225,35 @@ def state_of(model: Any) -> tuple[float, ...]:
 
 # --- by name
 
-assert_equivariant = _asserting("equivariance", also=("parity", "stabilizer"))
-assert_smooth = _asserting("stratum approach", "path scan", also=("cutoff crossing",))
 
-assert_finiteness = _asserting("finiteness")
-assert_determinism = _asserting("determinism")
-assert_batching = _asserting("batching")
-assert_copies = _asserting("copies")
-assert_dtype_and_device = _asserting("dtype and device")
-assert_history = _asserting("history")
-assert_vacuity = _asserting("vacuity")
-assert_equivariance = _asserting("equivariance")
-assert_parity = _asserting("parity")
-assert_negative_control = _asserting("negative control")
-assert_stabilizer = _asserting("stabilizer")
-assert_lie_derivative = _asserting("Lie derivative")
-assert_precision_ladder = _asserting("precision ladder")
-assert_permutation = _asserting("permutation")
-assert_translation = _asserting("translation")
-assert_locality = _asserting("locality")
-assert_size_extensivity = _asserting("size extensivity")
-assert_gradients = _asserting("gradients")
-assert_work_closure = _asserting("work closure")
-assert_forces_and_stress = _asserting("forces and stress")
-assert_work_of_forces = _asserting("work of forces")
-assert_cutoff_crossing = _asserting("cutoff crossing")
-assert_path_scan = _asserting("path scan")
-assert_stratum_approach = _asserting("stratum approach")
+def _named(check: Check) -> str:
+    """What the assertion of a check is called.
+
+    >>> _named(CHECKS[0])
+    'assert_finiteness'
+    """
+    return f"assert_{check.name.replace(' ', '_').lower()}"
+
+
+def _of(*kinds: type[Check]) -> list[Check]:
+    return [one for kind in kinds for one in CHECKS if type(one) is kind]
+
+
+def _all_assertions() -> Iterator[tuple[str, Sequence[Check], Sequence[Check]]]:
+    """Each by its name, with the checks that it asserts, and those of others that are claimed."""
+    yield "assert_equivariant", _of(Equivariance), _of(Parity, Stabilizer)
+    yield "assert_smooth", _of(StratumApproach, PathScan), _of(CutoffCrossing)
+    for check in CHECKS:
+        yield _named(check), [check], []
+
+
+ASSERTIONS: dict[str, Assertion] = {
+    name: _asserting(name, checks, also) for name, checks, also in _all_assertions()
+}
+# each is a name of this module, as a check needs nothing but its place among ``CHECKS``
+globals().update(ASSERTIONS)
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Assertion:
+        """``assert_`` and the name of a check."""

@@ -22,9 +22,9 @@ from typing import Any, ClassVar
 import pytest
 
 from equivariance_tests.certification import Certification
+from equivariance_tests.certification.options import OF_SUITES, refuse_unknown
 from equivariance_tests.checks import CHECKS
-from equivariance_tests.options import OF_SUITES, refuse_unknown
-from pytest_equivariance import keep
+from equivariance_tests.report import Report
 from symmetrize import Contract
 
 # What else a class of tests may have that pytest knows of
@@ -120,11 +120,11 @@ def _test_of(check: str) -> Callable[..., None]:
     def test(
         self: EquivarianceSuite,
         equivariance_certification: Certification,
-        request: pytest.FixtureRequest,
+        equivariance_keep: Callable[[Report], None],
     ) -> None:
         __tracebackhide__ = True
         report = equivariance_certification.report([check])
-        keep(request.node, report, request.node.nodeid.rpartition("::")[0])
+        equivariance_keep(report)
         if report.reason and equivariance_certification.refused:
             pytest.skip("the model could not be called, as was told before")
         if report.reason:

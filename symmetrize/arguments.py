@@ -70,11 +70,11 @@ def representations_of(inputs: Any, argument: str = "inputs") -> dict[str, Repre
     for name, spec in inputs.items():
         if spec is None:  # said not to turn
             continue
-        if hasattr(spec, "per_point"):
+        if isinstance(spec, Output):
             plain = {name: str(spec.representation)}
             raise TypeError(
-                f"`{argument}` declares {name!r} as {spec} but inputs need no per_point: whose "
-                f"rows they are is told by their number; write {argument}={plain}"
+                f"`{argument}` declares {name!r} as {spec} but inputs need no per_point or "
+                f"per_edge: whose rows they are is told by their number; write {argument}={plain}"
             )
         found[name] = as_representation(spec)
     return found
@@ -108,7 +108,7 @@ def check_reduction(reduce: str | None, outputs: Mapping[str, Output]) -> None:
         ValueError: for log-probabilities of centers.
     """
     for name, output in outputs.items():
-        if reduce is not None and output.average == "log" and not output.per_point:
+        if reduce is not None and output.average == "log" and output.rows == "structure":
             plain = str(output.representation)
             raise ValueError(
                 f"`reduce` is {reduce!r} but {name!r} holds log-probabilities of centers, whose "

@@ -109,7 +109,10 @@ class Contract:
                 "all others"
             )
         if not isinstance(rounds, Integral) or rounds < 1:
-            raise ValueError(f"`rounds` is {rounds!r} but must be an integer, at least 1")
+            raise ValueError(
+                f"`rounds` is {rounds!r} but must be an integer, at least 1: how many times points "
+                "see each other's neighbors, 1 for a network that passes no messages on"
+            )
         if min_distance is not None and not 0 < min_distance < (cutoff or math.inf):
             below = "" if cutoff is None else f" below the cutoff {cutoff}"
             raise ValueError(

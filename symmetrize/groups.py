@@ -26,8 +26,8 @@ def check_group(group: str) -> None:
         )
 
 
-def has_reflections(group: Group) -> bool:
-    """Whether the group contains reflections, and with them the inversion.
+def has_reflections(group: Group | None) -> bool:
+    """Whether the group contains reflections, and with them the inversion; None for no group.
 
     >>> has_reflections("O(3)"), has_reflections("SO(3)")
     (True, False)

@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from e3nn import o3
 
-from symmetrize.data.rows import RowsOf
-from symmetrize.plain import fields, plain
+from symmetrize.data.rows import RowsOf as RowsOf
+from symmetrize.plain import plain
 from symmetrize.representation import Representation, as_representation
 
 Averaging = Literal["mean", "log"]
@@ -90,7 +90,14 @@ class Output:
             given["representation"] = given.pop("turns")
         if given.pop("per_point", False):
             given["rows"] = "point"
-        given = dict(fields(given, {"representation"}, place, ["rows", "average"]))
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(given) - set(known))
+        if unknown or "representation" not in given:
+            lacks = ", ".join(unknown) or "representation"
+            raise ValueError(
+                f"{place} has no {lacks}, but: {', '.join(known)}; what is not known may change "
+                "what a model computes, so nothing is guessed"
+            )
         return cls(as_representation(given.pop("representation")), **given)
 
     def __str__(self) -> str:

@@ -58,8 +58,9 @@ class Symmetrizer(nn.Module):
             tensor (``"ij=ji"``). A network that returns several is declared in that form: a dict by
             name, of data classes and named tuples by field (``{"head": {"energy": "0e"}}``), or a
             tuple by order (``("0e", None)``); None leaves an item out. One row for each structure;
-            declare one for each point with ``per_point("1o")``, and what ``log_softmax`` returns
-            with ``log_probabilities("11x0e")``. None for a network that declares them in its
+            declare one for each point with ``per_point("1o")``, for each edge of the data with
+            ``per_edge("ij")``, and what ``log_softmax`` returns with
+            ``log_probabilities("11x0e")``. None for a network that declares them in its
             ``contract``.
         inputs: attributes of the data that turn, by name; what is not named is left as it is, with
             a warning where the network reads what looks like vectors (None says that it is none).
@@ -73,7 +74,7 @@ class Symmetrizer(nn.Module):
         scope: "structure" turns structures as a whole; "center" gives each point an environment
             and frames of its own, within the cutoff of the frames, and one row of output.
         reduce: with scope "center", "sum" or "mean" over the centers of each structure instead of
-            one row for each; outputs declared per point keep theirs.
+            one row for each; outputs declared per point or per edge keep theirs.
         chunk_size: largest number of copies in one call of the network; None for all at once.
         training: what training mode evaluates: "all" frames, as evaluation mode does; one frame
             "sampled" by its weight (an unbiased estimate, gradients included); or one "random"
@@ -210,8 +211,8 @@ class Symmetrizer(nn.Module):
 
         Returns:
             as the network: a tensor, or dicts, tuples or objects of tensors, with one row for each
-            structure (or center), or for each point where so declared. What is left out is absent
-            from dicts, and None elsewhere.
+            structure (or center), or for each point or edge where so declared. What is left out is
+            absent from dicts, and None elsewhere.
 
         Raises:
             ValueError: if the data is not finite, of the wrong shape, or empty, or if an output

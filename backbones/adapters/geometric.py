@@ -12,6 +12,7 @@ from torch import nn
 from torch_geometric.data import Data
 
 from backbones.adapters.models import check_model
+from backbones.pyg_ops import lent_to_pyg
 from backbones.structures import structures_of
 from symmetrize import Contract
 
@@ -22,6 +23,8 @@ WITHOUT_PYG_LIB = (
     "without pyg-lib, this library has the function: from backbones.adapters import offer_to_pyg; "
     "offer_to_pyg()"
 )
+# What DimeNet says where torch-sparse is absent, and the others where pyg-lib is
+LACKING = ("pyg-lib", "torch-sparse", "torch_sparse")
 
 
 class Call(nn.Module):
@@ -33,6 +36,10 @@ class Call(nn.Module):
             written ``keyword=attribute``; ``data`` is the data itself. After ``->`` names of what
             it returns, if that is a tuple or list; ``_`` leaves an item out.
         contract: what the model claims, if it does not say so itself.
+
+    A model that asks for graph functions of pyg-lib where there is none is lent those of
+    ``offer_to_pyg`` for the time of each call, unless ``lends`` is set to False: nothing outside of
+    the call changes.
 
     Of the attributes, ``batch`` is always there, zeros for a single structure; ``z`` comes as
     int64; ``num_graphs`` is the number of structures, empty ones included; ``x``, ``edge_attr`` and
@@ -67,6 +74,8 @@ class Call(nn.Module):
             )
         self.model = model
         self.signature = signature
+        self.lends = True
+        self._asks = False  # for graph functions that are absent, as far as it is known
         self.contract = getattr(model, "contract", None) if contract is None else contract
         self.prepare = getattr(model, "prepare", None)
         before, arrow, after = signature.partition("->")
@@ -86,13 +95,9 @@ class Call(nn.Module):
         arguments = [_attribute(data, name) for name in self.positional]
         named = {keyword: _attribute(data, name) for keyword, name in self.keywords.items()}
         try:
-            returned = self.model(*arguments, **named)
+            returned = self._returned(arguments, named)
         except TypeError as error:
             error.add_note(f"the model was called as its signature {self.signature!r} says")
-            raise
-        except ImportError as error:
-            if "pyg-lib" in str(error):
-                error.add_note(WITHOUT_PYG_LIB)
             raise
         if not self.returns:
             return returned
@@ -119,6 +124,22 @@ class Call(nn.Module):
             )
         items = zip(self.returns, returned, strict=True)
         return {name: item for name, item in items if name != "_"}
+
+    def _returned(self, arguments: list[Any], named: dict[str, Any]) -> Any:
+        """What the model returns, with graph functions if it asks for them."""
+        if self._asks:
+            with lent_to_pyg():
+                return self.model(*arguments, **named)
+        try:
+            return self.model(*arguments, **named)
+        except ImportError as error:
+            if not any(name in str(error) for name in LACKING):
+                raise
+            if not self.lends:
+                error.add_note(WITHOUT_PYG_LIB)
+                raise
+        self._asks = True
+        return self._returned(arguments, named)
 
     def extra_repr(self) -> str:
         """The signature, where the module is printed."""

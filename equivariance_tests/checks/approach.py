@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import Check, Outcome, every_stratum
+from equivariance_tests.checks.base import Check, Outcome
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.clouds.turns import UNTURNED
-from equivariance_tests.failures import NonFinite, broken
-from equivariance_tests.orders import HIGHEST, Order, claimed_order, orders
-from equivariance_tests.subject import SEED, Subject
+from equivariance_tests.clouds.cases import degenerate
+from equivariance_tests.measure.orders import HIGHEST, MOST_POINTS, Order, claimed_order, orders
+from equivariance_tests.measure.trial import COME_AND_GO, SEED, Trial
+from equivariance_tests.report.failures import NonFinite, broken
 from symmetrize import Contract
 
 DIRECTIONS = 24
@@ -30,8 +30,6 @@ FEW = (1e-3, 1e-7)
 ALL = tuple(10.0 ** (-k / 2) for k in range(2, 19))
 # The range falls as the distance if continuous, by 1e4 over the few; by less if it is rough
 FALLS = 1e-3
-# Derivatives of larger clouds take too long for what they add
-MOST_POINTS = 15
 # Ranges below this are rounding; ranges this far above what the last digit does are resolved
 ROUNDING, RESOLVED = 1e-11, 100.0
 # Distances that an exponent is fit over, and exponents below which there is no limit
@@ -70,58 +68,50 @@ class Approach:
         return float(slope)
 
 
-def degenerate(contract: Contract) -> list[Cloud]:
-    """A cloud on each stratum, in a generic orientation."""
-    return [
-        cloud
-        for cloud in every_stratum(contract)
-        if cloud.turn != UNTURNED
-        and "off by" not in cloud.stratum
-        and (contract.cutoff or "cutoff" not in cloud.stratum)
-    ]
-
-
 class StratumApproach(Check):
     """One limit at each degenerate cloud, of the output and of its derivatives."""
 
     name = "stratum approach"
     law = "F, its gradient and Hessian have one limit at a degenerate cloud"
+    part = 9
     slow = True
+    unanswered = "no answer"
     telling = ("line", "pyramid", "octahedron", "point and copy", "coincident", "at the cutoff")
 
-    def silent(self, subject: Subject) -> str | None:
-        """Only what claims to be continuous has limits."""
-        return None if claimed_order(subject.contract) >= 0 else "no continuity is claimed"
+    def reason_to_skip(self, trial: Trial) -> str:
+        """What claims no continuity may have several limits."""
+        if claimed_order(trial.contract) < 0:
+            return "no continuity is claimed"
+        return "" if trial.lasting else COME_AND_GO
 
     def cases(self, contract: Contract) -> list[Cloud]:
         """A cloud on each stratum."""
         return [c for c in degenerate(contract) if c.stratum != "fragments"]
 
-    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
-        """How the law holds on each cloud, in their order."""
-        subject = subject.at(torch.float64)
-        answered = subject.answered(clouds)
-        return [
-            approached(subject, cloud) if good else Outcome(cloud, skipped="no answer")
-            for cloud, good in zip(clouds, answered, strict=True)
-        ]
+    def as_asked(self, trial: Trial) -> Trial:
+        """In double precision."""
+        return trial.at(torch.float64)
+
+    def judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
+        """Each cloud by itself."""
+        return [approached(trial, cloud) for cloud in clouds]
 
 
-def approached(subject: Subject, cloud: Cloud) -> Outcome:
+def approached(trial: Trial, cloud: Cloud) -> Outcome:
     """Whether the model is continuous at one cloud."""
-    structure = subject.setting.structure(cloud)
+    structure = trial.setting.structure(cloud)
     if len(structure) == 0:
         return Outcome(cloud)
     worst = Outcome(cloud)
     highest = HIGHEST if len(structure) <= MOST_POINTS else 0
     # directions have length one, over all points: none moves by more than a tenth of this
-    unit = min(subject.setting.unit, 10 * subject.setting.room)
-    for order in orders(subject, structure, highest):
-        few = measured(order, structure, FEW, unit, jitter=False)
+    unit = min(trial.setting.unit, 10 * trial.setting.room)
+    for order in orders(trial, structure, highest):
+        few = over_directions(order, structure, FEW, unit, jitter=False)
         ratio = float(few.ranges[-1] / few.ranges[0].clamp(min=ROUNDING))
         if float(few.ranges[-1]) <= ROUNDING or ratio < FALLS:
             continue
-        found = measured(order, structure, ALL, unit)
+        found = over_directions(order, structure, ALL, unit)
         if not bool(torch.isfinite(found.ranges).all()):
             said = f"{order.name} is not finite close to this cloud"
             failure = NonFinite(said, cloud, structure.code(), details={"order": order.order})
@@ -134,7 +124,7 @@ def approached(subject: Subject, cloud: Cloud) -> Outcome:
     return worst
 
 
-def measured(
+def over_directions(
     order: Order, structure: Structure, distances: Sequence[float], unit: float, jitter: bool = True
 ) -> Approach:
     """Ranges of a function over directions, at some distances from a structure."""
@@ -174,7 +164,7 @@ def _failed(
         "title": f"{kind.kind} at {outcome.cloud!r}",
     }
     details = {
-        **order.told(found.column, limit),
+        **order.about(found.column, limit),
         "order": order.order,
         "size": limit,
         "exponent": found.exponent,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION, Law
-from equivariance_tests.checks.determinism import RANDOM, is_random
-from equivariance_tests.checks.worst import Errors, Note, Worst
+from equivariance_tests.checks.law import Law
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import NotBatched, first_line
-from equivariance_tests.subject import Answers, Subject
+from equivariance_tests.clouds.turns import GENERIC_ORIENTATION
+from equivariance_tests.measure.chance import RANDOM, is_random
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.measure.worst import Errors, Note, Worst
+from equivariance_tests.model.answers import Answers
+from equivariance_tests.report.failures import Failure, first_line
 from symmetrize import Contract
 
 # Sizes and kinds that are batched: what leaks is not a matter of strata
@@ -35,6 +36,12 @@ MIXED_CRYSTALS = ("crystal", "crystal of one point", "slab", "crystal, skewed")
 COMPANIONS = (Cloud("generic", 6, 3), Cloud("empty"), Cloud("pair", 2, 3))
 
 
+class NotBatched(Failure):
+    """Outputs depend on what else is in the batch."""
+
+    kind = "depends on the batch"
+
+
 class Batching(Law):
     """Structures alone, in a ragged batch, and in the same batch in another order.
 
@@ -44,27 +51,28 @@ class Batching(Law):
     name = "batching"
     law = "F(x) does not depend on what else is in the batch, nor on the order there"
     failure = NotBatched
+    decides = True
 
-    def silent(self, subject: Subject) -> str | None:
+    def reason_to_skip(self, trial: Trial) -> str:
         """Random answers differ in any batch."""
-        return RANDOM if is_random(subject) else None
+        return RANDOM if is_random(trial) else ""
 
     def cases(self, contract: Contract) -> list[Cloud]:
         """Structures of all sizes."""
         names = (*MIXED, *MIXED_CRYSTALS) if contract.periodic else MIXED
         return [Cloud(name, 5, 1, GENERIC_ORIENTATION) for name in names]
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
+    def errors(self, trial: Trial, structures: Sequence[Structure]) -> Errors:
         """Largest change of each answer over both orders."""
-        companions = [one for one in COMPANIONS if subject.answered([one])[0]]
-        batch = [*subject.structures(companions), *structures]
+        companions = [one for one in COMPANIONS if trial.answered([one])[0]]
+        batch = [*trial.structures(companions), *structures]
         forth = list(range(len(batch)))
-        worst = Worst(subject, len(structures), "within a batch")
+        worst = Worst(trial, len(structures), "within a batch")
         try:
             where = "alone"
-            alone = subject.apart(structures)
+            alone = trial.subject.apart(structures)
             where = "within a batch"
-            orders = [_in_order(subject, batch, order) for order in (forth, forth[::-1])]
+            orders = [_in_order(trial, batch, order) for order in (forth, forth[::-1])]
         except Exception as raised:
             said = f"{where}: the model raises {first_line(raised)}"
             return worst.errors + torch.inf, [Note(said)] * len(structures)
@@ -73,24 +81,31 @@ class Batching(Law):
             worst.add(kept.minus(alone), "within a batch")
         return worst.found
 
-    def bounds(
-        self, subject: Subject, structures: Sequence[Structure]
-    ) -> Float[Tensor, "structures"]:
+    def bounds(self, trial: Trial, structures: Sequence[Structure]) -> Float[Tensor, "structures"]:
         """Products of matrices round differently with their size; measured one by one."""
-        alone = copy.copy(subject)
-        alone.batched = False
-        return super().bounds(alone, structures)
+        return super().bounds(trial.one_by_one(), structures)
 
     def own_rounding(
-        self, subject: Subject, structures: Sequence[Structure], errors: Float[Tensor, "structures"]
+        self, trial: Trial, structures: Sequence[Structure], errors: Float[Tensor, "structures"]
     ) -> Float[Tensor, "structures"]:
         """Measured one by one, too."""
-        alone = copy.copy(subject)
-        alone.batched = False
-        return super().own_rounding(alone, structures, errors)
+        return super().own_rounding(trial.one_by_one(), structures, errors)
+
+    def follows(self, trial: Trial, failure: Failure | None) -> Trial:
+        """Structures that a model mixes up are asked one by one from now on.
+
+        One that only raises on some of them alone may be asked about the others in batches: what of
+        the failure is left, where those count as not answered, tells.
+        """
+        if failure is None:
+            return trial
+        alone = trial.answering_alone()
+        outcomes = self.outcomes(alone, self.cases(alone.contract))
+        mixes = any(one.failure is not None for one in outcomes)
+        return alone.one_by_one() if mixes else alone
 
 
-def _in_order(subject: Subject, structures: Sequence[Structure], order: Sequence[int]) -> Answers:
+def _in_order(trial: Trial, structures: Sequence[Structure], order: Sequence[int]) -> Answers:
     """The answers to structures that stand in the batch in this order, back in their own."""
     places = sorted(range(len(order)), key=lambda place: order[place])
-    return subject.together([structures[i] for i in order]).taken(places)
+    return trial.subject.together([structures[i] for i in order]).taken(places)

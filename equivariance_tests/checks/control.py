@@ -11,10 +11,9 @@ of a coordinate is added. Answers to turned clouds must contradict all of these.
 declared as three scalars is found twice: it fails equivariance, and passes for a vector here.
 """
 
-import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,12 +21,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from equivariance_tests.checks.check import Check, Outcome
+from equivariance_tests.checks.base import OfModels, Outcome
 from equivariance_tests.clouds import TURNS, Cloud, Turn
-from equivariance_tests.failures import Indifferent
-from equivariance_tests.subject import Answers, Subject
-from equivariance_tests.yardstick import unrelated, unrelated_crystals
+from equivariance_tests.clouds.cases import unrelated, unrelated_crystals
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.answers import Answers
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
+from symmetrize.groups import has_reflections
 from symmetrize.representation import as_representation
 
 # What is wrong must be wrong by this part of the spread, on one of the unrelated clouds at least
@@ -38,38 +40,30 @@ TILT = 0.1
 ROTATION, REFLECTION = TURNS["generic"], TURNS["improper"]
 
 
-class NegativeControl(Check):
+class Indifferent(Failure):
+    """A wrong declaration passes too: the test cannot tell."""
+
+    kind = "negative control passes"
+
+
+class NegativeControl(OfModels):
     """Wrong declarations, and a wrong model, fail where the right ones pass."""
 
     name = "negative control"
     law = "wrong declarations are contradicted by the same answers"
 
-    def silent(self, subject: Subject) -> str | None:
-        """Only what claims a group has a declaration to be wrong about."""
-        return None if subject.contract.group else "no group is claimed"
+    def reason_to_skip(self, trial: Trial) -> str:
+        """What claims no group has no declaration to be wrong about."""
+        return "" if trial.contract.group else "no group is claimed"
 
-    def cases(self, contract: Contract) -> list[Cloud]:
-        """One of the unrelated clouds, which stands for all."""
-        return unrelated(contract)[:1]
-
-    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
-        """A law of the model: what is said once is not said again of other clouds."""
-        standing = self.cases(subject.contract)
-        return [
-            self._outcome(subject, cloud)
-            if cloud in standing
-            else Outcome(cloud, skipped="this is said of all clouds at once")
-            for cloud in clouds
-        ]
-
-    def _outcome(self, subject: Subject, cloud: Cloud) -> Outcome:
+    def outcome(self, trial: Trial, cloud: Cloud) -> Outcome:
         """How near what is wrong comes to passing: one where it does, on a scale of its own."""
         # a stress is zero in space, and contradicts nothing there
-        crystals = unrelated_crystals(subject.contract)[:SEVERAL]
-        several = unrelated(subject.contract)[:SEVERAL] + crystals
-        answered = subject.answered(several)
+        crystals = unrelated_crystals(trial.contract)[:SEVERAL]
+        several = unrelated(trial.contract)[:SEVERAL] + crystals
+        answered = trial.answered(several)
         kept = [one for one, good in zip(several, answered, strict=True) if good]
-        errors = list(contradictions(subject, kept)) if kept else []
+        errors = list(contradictions(trial, kept)) if kept else []
         if not errors:
             return Outcome(cloud, skipped="no output differs between unrelated clouds")
         least = min(error for _, error in errors)
@@ -81,21 +75,21 @@ class NegativeControl(Check):
             f"{'; '.join(passed)}: wrong, but contradicted by {least:.2g} of the spread only, "
             f"where more than {CONTRADICTION:g} is expected"
         )
-        code = subject.structures([cloud])[0].code()
+        code = trial.structures([cloud])[0].code()
         return Outcome(cloud, near, 1.0, Indifferent(said, cloud, code, near, 1.0))
 
 
-def contradictions(subject: Subject, clouds: Sequence[Cloud]) -> Iterator[tuple[str, float]]:
+def contradictions(trial: Trial, clouds: Sequence[Cloud]) -> Iterator[tuple[str, float]]:
     """What is wrong, and its largest error, for all that differs between clouds."""
-    scales, contract = subject.yardstick.scales, subject.contract
-    structures = subject.structures(clouds)
+    scales, contract = trial.scales, trial.contract
+    structures = trial.structures(clouds)
 
     def answers(model: Subject, turn: Turn) -> Answers:
         turned = [one.turned(turn.matrix(), contract) for one in structures]
-        return model([one.rounded(subject.dtype) for one in turned])
+        return model([one.rounded(trial.dtype) for one in turned])
 
-    turns = [ROTATION, REFLECTION] if contract.group == "O(3)" else [ROTATION]
-    here, there = subject(structures), {turn: answers(subject, turn) for turn in turns}
+    turns = [ROTATION, REFLECTION] if has_reflections(contract.group) else [ROTATION]
+    here, there = trial(structures), {turn: answers(trial.subject, turn) for turn in turns}
     for wrong in wrong_declarations(contract):
         scale = scales[wrong.output][wrong.columns]
         if bool(torch.isfinite(scale).all()):
@@ -103,8 +97,7 @@ def contradictions(subject: Subject, clouds: Sequence[Cloud]) -> Iterator[tuple[
             change = there[wrong.turn].values[wrong.output][:, wrong.columns] - expected
             yield wrong.said, float((change / scale).abs().max())
 
-    tilted = copy.copy(subject)
-    tilted.net = Tilted(subject)
+    tilted = replace(trial.subject, net=Tilted(trial))
     turned = tilted(structures).turned(ROTATION.matrix(), contract)
     for name, values in answers(tilted, ROTATION).minus(turned).values.items():
         if bool(torch.isfinite(scales[name]).any()):
@@ -152,7 +145,7 @@ def wrong_declarations(contract: Contract) -> Iterator[Wrong]:
             else:
                 said = f"{part} of {name} as what does not turn"
                 yield Wrong(said, name, columns, ROTATION, torch.eye(part.dim).double())
-            if contract.group == "O(3)":
+            if has_reflections(contract.group):
                 said = f"{part} of {name} with the other parity"
                 yield Wrong(said, name, columns, REFLECTION, -part.matrices(reflection))
         for label, columns in scalars.items():
@@ -166,23 +159,30 @@ def wrong_declarations(contract: Contract) -> Iterator[Wrong]:
 class Tilted:
     """A network with something added that does not turn with the cloud."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.net, self.outputs = subject.net, subject.contract.outputs
-        self.scales, self.unit = subject.yardstick.scales, subject.setting.unit
+    def __init__(self, trial: Trial) -> None:
+        self.net, self.outputs = trial.subject.net, trial.contract.outputs
+        self.scales, self.unit = trial.scales, trial.setting.unit
 
     def __call__(self, batch: Batch) -> Any:
-        """z^2, of each point from the mean, or its mean over points, times the scale."""
+        """z^2, of each point from the mean, or its mean over points, times the scale.
+
+        To a row of an edge, that of its first end.
+        """
         size = batch.num_graphs
         count = torch.bincount(batch.batch, minlength=size).clamp(min=1)
         z = batch.pos[:, 2] / self.unit
         mean = z.new_zeros(size).index_add(0, batch.batch, z) / count
         each = (z - mean[batch.batch]).square()
-        whole = z.new_zeros(size).index_add(0, batch.batch, each) / count
+        added = {
+            "point": each,
+            "structure": z.new_zeros(size).index_add(0, batch.batch, each) / count,
+        }
+        if "edge_index" in batch:
+            added["edge"] = each[batch.edge_index[0]]
         values = {}
         for name, found in self.outputs.named(self.net(batch)).items():
             output = self.outputs[name]
             flat = output.representation.flatten(found)
             scale = torch.where(torch.isfinite(self.scales[name]), self.scales[name], 0.0)
-            added = (each if output.per_point else whole)[:, None].to(flat) * scale.to(flat)
-            values[name] = flat + TILT * added
+            values[name] = flat + TILT * added[output.rows][:, None].to(flat) * scale.to(flat)
         return self.outputs.unnamed(values)

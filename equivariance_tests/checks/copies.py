@@ -8,22 +8,32 @@ answer may still turn as it should, so that no other check sees it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import DECORATED, GENERIC_ORIENTATION, Law
-from equivariance_tests.checks.worst import Errors, Worst
+from equivariance_tests.checks.law import Law
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import NotFaithful
-from equivariance_tests.subject import Answers, Subject
+from equivariance_tests.clouds.cases import DECORATED
+from equivariance_tests.clouds.turns import GENERIC_ORIENTATION
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.measure.worst import Errors, Worst
+from equivariance_tests.model.answers import joined
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract, Symmetrizer
 
 # With one frame and with many, without points and with a few
 STRATA = ("generic", "plane", "pair", "empty")
 # Copies are made one by one: of a structure with more of them, the wrapper is taken to be right
 MOST = 40
+
+
+class NotFaithful(Failure):
+    """Copies of a structure differ from it by more than a rotation."""
+
+    kind = "copies are not faithful"
 
 
 class FaithfulCopies(Law):
@@ -37,32 +47,35 @@ class FaithfulCopies(Law):
         """Some strata, as what a copy carries does not depend on how its points lie."""
         return [Cloud(stratum, 5, 1, GENERIC_ORIENTATION) for stratum in STRATA] + DECORATED
 
-    def silent(self, subject: Subject) -> str | None:
-        """Only what makes copies."""
-        net = subject.net
+    def reason_to_skip(self, trial: Trial) -> str:
+        """Only a ``Symmetrizer`` of whole structures makes copies."""
+        net = trial.subject.net
         if not isinstance(net, Symmetrizer) or net.scope != "structure":
             return "only a Symmetrizer of whole structures makes copies of them"
-        return None
+        return ""
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
+    def errors(self, trial: Trial, structures: Sequence[Structure]) -> Errors:
         """One call of the wrapper for all structures, one of the network for each copy."""
-        whole = subject(structures)
-        found = [_by_hand(subject, one) for one in structures]
+        whole = trial(structures)
+        found = [_by_hand(trial, one) for one in structures]
         # what is no average over rotations is taken to be right
-        known = [whole.taken([i]) if one is None else one for i, one in enumerate(found)]
-        worst = Worst(subject, len(structures))
-        change = whole.minus(_stacked(known))
+        known = [
+            whole.of(i) if values is None else replace(whole.of(i), values=values)
+            for i, values in enumerate(found)
+        ]
+        worst = Worst(trial, len(structures))
+        change = whole.minus(joined(known, trial.contract))
         worst.add(change, "from the average over copies that are made one by one")
         return worst.found
 
 
-def _by_hand(subject: Subject, structure: Structure) -> Answers | None:
+def _by_hand(trial: Trial, structure: Structure) -> dict[str, Float[Tensor, "rows dim"]] | None:
     """The average of one structure; None if a member has no rotation, or there are many."""
-    wrapper = subject.net
+    wrapper = trial.subject.net
     assert isinstance(wrapper, Symmetrizer), "asked of nothing else"
-    outputs = subject.contract.outputs
+    outputs = trial.contract.outputs
     with torch.no_grad():
-        batch = subject.batch([structure])
+        batch = trial.subject.batch([structure])
         ensemble = wrapper.ensemble(batch)
         if len(ensemble) > MOST or bool((ensemble.isotropic | ensemble.auxiliary).any()):
             return None
@@ -72,7 +85,9 @@ def _by_hand(subject: Subject, structure: Structure) -> Answers | None:
         for rotation, weight in zip(ensemble.rotations, ensemble.weights, strict=True):
             matrix = rotation.to("cpu", torch.float64)
             # row vectors of a copy are v R
-            copied = subject.batch([structure.moved(-middle).turned(matrix.T, subject.contract)])
+            copied = trial.subject.batch(
+                [structure.moved(-middle).turned(matrix.T, trial.contract)]
+            )
             if wrapper.prepare is not None:
                 copied = wrapper.prepare(copied)
             for name, values in outputs.named(wrapper.net(copied)).items():
@@ -81,16 +96,4 @@ def _by_hand(subject: Subject, structure: Structure) -> Answers | None:
                 turned = representation.rotate(rows, matrix.expand(len(rows), 3, 3))
                 flat = representation.flatten(turned).reshape(len(rows), representation.dim)
                 total[name] = total.get(name, torch.zeros_like(flat)) + float(weight) * flat
-    owner = {name: torch.zeros(len(rows), dtype=torch.long) for name, rows in total.items()}
-    return Answers(total, owner, 1)
-
-
-def _stacked(parts: Sequence[Answers]) -> Answers:
-    """The answers to one structure each, as those to all."""
-    names = parts[0].values
-    values = {name: torch.cat([one.values[name] for one in parts]) for name in names}
-    owner = {
-        name: torch.cat([one.owner[name] + place for place, one in enumerate(parts)])
-        for name in names
-    }
-    return Answers(values, owner, len(parts))
+    return total

@@ -2,12 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 
-from equivariance_tests.checks.check import Law
-from equivariance_tests.checks.worst import Errors, Worst
+from equivariance_tests.checks.law import Law
 from equivariance_tests.clouds import Structure, Turn
 from equivariance_tests.clouds.turns import IMPROPER, PROPER
-from equivariance_tests.failures import NotEquivariant, WrongParity
-from equivariance_tests.subject import Subject
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.measure.turning import turning_errors
+from equivariance_tests.measure.worst import Errors
+from equivariance_tests.report.failures import Failure
+from symmetrize.groups import has_reflections
+
+
+class NotEquivariant(Failure):
+    """Outputs do not turn as declared."""
+
+    kind = "not equivariant"
+
+
+class WrongParity(NotEquivariant):
+    """Outputs turn with rotations but not with reflections."""
+
+    kind = "wrong parity"
 
 
 class Equivariance(Law):
@@ -16,15 +30,17 @@ class Equivariance(Law):
     name = "equivariance"
     law = "F(R x) = rho(R) F(x) for every rotation R"
     failure = NotEquivariant
+    says_of_random = True
+    part = 5
     turns: Mapping[str, Turn] = PROPER
 
-    def silent(self, subject: Subject) -> str | None:
-        """Only what claims a group turns."""
-        return None if subject.contract.group else "no group is claimed"
+    def reason_to_skip(self, trial: Trial) -> str:
+        """What claims no group need not turn."""
+        return "" if trial.contract.group else "no group is claimed"
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
+    def errors(self, trial: Trial, structures: Sequence[Structure]) -> Errors:
         """Largest over all turns, one call of the model for each."""
-        return turning_errors(subject, structures, self.turns)
+        return turning_errors(trial, structures, self.turns)
 
 
 class Parity(Equivariance):
@@ -33,24 +49,9 @@ class Parity(Equivariance):
     name = "parity"
     law = "F(-R x) = rho(-R) F(x), the inversion and every reflection"
     failure = WrongParity
+    part = 2
     turns = IMPROPER
 
-    def silent(self, subject: Subject) -> str | None:
-        """Only what claims reflections."""
-        return None if subject.contract.group == "O(3)" else "reflections are not claimed"
-
-
-def turning_errors(
-    subject: Subject, structures: Sequence[Structure], turns: Mapping[str, Turn]
-) -> Errors:
-    """Largest change of each answer, turned back, over some turns; and which turn makes it."""
-    contract = subject.contract
-    here = subject(structures)
-    worst = Worst(subject, len(structures))
-    # every structure of a batch turns alike, so that what leaks between them turns too
-    for name, turn in turns.items():
-        matrix = turn.matrix()
-        turned = [one.turned(matrix, contract).rounded(subject.dtype) for one in structures]
-        change = subject(turned).minus(here.turned(matrix, contract))
-        worst.add(change, f"under {name} {turn}")
-    return worst.found
+    def reason_to_skip(self, trial: Trial) -> str:
+        """What claims rotations alone need not."""
+        return "" if has_reflections(trial.contract.group) else "reflections are not claimed"

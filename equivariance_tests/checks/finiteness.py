@@ -10,13 +10,14 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION, Check, Outcome
-from equivariance_tests.clouds import Cloud, Structure
+from equivariance_tests.checks.base import Check, Outcome
+from equivariance_tests.clouds import Cloud
 from equivariance_tests.clouds.crystals import CRYSTALS
-from equivariance_tests.failures import Failure, NonFinite, Raises, first_line
-from equivariance_tests.subject import Subject
+from equivariance_tests.clouds.turns import GENERIC_ORIENTATION
+from equivariance_tests.measure.gradients import slopes
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.report.failures import Failure, NonFinite, Raises, first_line
 from symmetrize import Contract
 
 # Powers of ten, of sizes and of distances from the origin
@@ -36,7 +37,8 @@ class Finiteness(Check):
 
     name = "finiteness"
     law = "F(x), and its gradient where one is claimed, are finite for every x"
-    unanswered = ()
+    says_of_random = True
+    of_answers = True
 
     def cases(self, contract: Contract) -> list[Cloud]:
         """Every stratum, and some of them at other scales and far from the origin."""
@@ -48,53 +50,32 @@ class Finiteness(Check):
                 found += [Cloud(name, 5, 1, GENERIC_ORIENTATION, scale=scale) for scale in SCALES]
         return found
 
-    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
+    def judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
         """Which clouds have no finite answer, and why."""
         failures: dict[Cloud, Failure | None] = {}
-        for cloud, good in zip(clouds, subject.answered(clouds), strict=True):
+        for cloud, good in zip(clouds, trial.answered(clouds), strict=True):
             if not good:
-                failures[cloud] = _answer(subject, cloud)
+                failures[cloud] = _answer(trial, cloud)
             elif cloud.stratum == "empty":
-                failures[cloud] = _companion(subject, cloud)
+                failures[cloud] = _companion(trial, cloud)
         kept = [cloud for cloud in clouds if failures.get(cloud) is None]
-        if kept and claims_gradients(subject):
-            failures |= dict(zip(kept, _gradients(subject, kept), strict=True))
+        if kept and claims_gradients(trial):
+            failures |= dict(zip(kept, _gradients(trial, kept), strict=True))
         return [_outcome(cloud, failures.get(cloud)) for cloud in clouds]
 
 
-def claims_gradients(subject: Subject) -> bool:
+def claims_gradients(trial: Trial) -> bool:
     """Whether the contract says that there is a derivative everywhere."""
-    smoothness = subject.contract.smoothness
+    smoothness = trial.contract.smoothness
     return smoothness is not None and smoothness >= 1
 
 
-def slopes(subject: Subject, structures: Sequence[Structure]) -> list[Tensor | Exception | None]:
-    """The gradient of each structure, or what is raised instead, or None if there is none.
-
-    That of all outputs, each column weighed with a number of order one.
-    """
-    units = {
-        name: torch.ones(output.representation.dim).double()
-        for name, output in subject.contract.outputs.items()
-    }
-    covector = subject.covector(units)
-    try:
-        found = subject.gradients(structures, covector)
-    except Exception as raised:
-        if len(structures) == 1:
-            return [raised]
-        return [one for structure in structures for one in slopes(subject, [structure])]
-    if found is None:
-        return [None for _ in structures]
-    return list(found.split([len(structure) for structure in structures]))
-
-
-def _answer(subject: Subject, cloud: Cloud) -> Failure:
+def _answer(trial: Trial, cloud: Cloud) -> Failure:
     """Why a cloud by itself has no answer."""
-    structures = subject.structures([cloud])
+    structures = trial.structures([cloud])
     code = structures[0].code()
     try:
-        answers = subject.apart(structures)
+        answers = trial.subject.apart(structures)
     except Exception as raised:
         return Raises(f"the model raises {first_line(raised)}", cloud, code, math.inf, 0)
     wrong = [n for n, values in answers.values.items() if not bool(torch.isfinite(values).all())]
@@ -105,13 +86,13 @@ def _answer(subject: Subject, cloud: Cloud) -> Failure:
     return NonFinite(f"{' and '.join(wrong)} has {what}", cloud, code, math.inf, 0)
 
 
-def _companion(subject: Subject, cloud: Cloud) -> Failure | None:
+def _companion(trial: Trial, cloud: Cloud) -> Failure | None:
     """What is wrong with an empty structure within a batch, if its companions are answered."""
-    structures = subject.structures([COMPANION, cloud, COMPANION, cloud])
-    if not subject.answered([COMPANION])[0]:
+    structures = trial.structures([COMPANION, cloud, COMPANION, cloud])
+    if not trial.answered([COMPANION])[0]:
         return None
     try:
-        finite = subject.together(structures).finite()
+        finite = trial.subject.together(structures).finite()
     except Exception as raised:
         said = f"in a batch with others the model raises {first_line(raised)}"
         return Raises(said, cloud, structures[1].code(), math.inf, 0)
@@ -121,11 +102,11 @@ def _companion(subject: Subject, cloud: Cloud) -> Failure | None:
     return NonFinite(said, cloud, structures[1].code(), math.inf, 0)
 
 
-def _gradients(subject: Subject, clouds: Sequence[Cloud]) -> list[Failure | None]:
+def _gradients(trial: Trial, clouds: Sequence[Cloud]) -> list[Failure | None]:
     """What is wrong with the gradient at each cloud."""
-    structures = subject.structures(clouds)
+    structures = trial.structures(clouds)
     failures: list[Failure | None] = []
-    for cloud, one, found in zip(clouds, structures, slopes(subject, structures), strict=True):
+    for cloud, one, found in zip(clouds, structures, slopes(trial, structures), strict=True):
         failure: Failure | None = None
         if isinstance(found, Exception):
             said = f"the gradient raises {first_line(found)}"

@@ -20,31 +20,32 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION
-from equivariance_tests.checks.derivatives import Measured, displacement, small_clouds, worst
-from equivariance_tests.checks.energies import (
+from equivariance_tests.checks.energy_law import EnergyLaw
+from equivariance_tests.clouds import Cloud, Structure
+from equivariance_tests.clouds.turns import GENERIC_ORIENTATION
+from equivariance_tests.measure.differences import (
+    RESOLVED,
+    SAFETY,
+    SEEDS,
+    UNBROKEN,
+    Differences,
+    shrinking_steps,
+)
+from equivariance_tests.measure.displacement import displacement
+from equivariance_tests.measure.measured import Measured, worst
+from equivariance_tests.measure.rounding import EXACT, ROUNDINGS
+from equivariance_tests.measure.trial import SEED, Trial
+from equivariance_tests.measure.wrong_derivatives import Line, explained
+from equivariance_tests.model.answers import Answers
+from equivariance_tests.model.energies import (
     ENERGY,
     FORCES,
-    EnergyLaw,
     derivatives_in,
     energies,
     gradients_of,
     volume,
 )
-from equivariance_tests.checks.gradients import (
-    RATIO,
-    RESOLVED,
-    SAFETY,
-    SEEDS,
-    STEPS,
-    UNBROKEN,
-    Differences,
-)
-from equivariance_tests.checks.wrong_derivatives import Line, explained
-from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import WrongForces, WrongStress
-from equivariance_tests.subject import SEED, Answers, Subject
-from equivariance_tests.yardstick import EXACT, ROUNDINGS
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 
 # Places for the digits of the energy, in steps of this part of the displacement, or of last digits
@@ -55,6 +56,18 @@ DIFFERENCE, OF_ERROR = 5, 252.0**0.5
 EXPLAINED = 4
 # Where a contract claims less than one derivative
 GENERIC = {True: (*UNBROKEN, "crystal"), False: UNBROKEN}
+
+
+class WrongForces(Failure):
+    """Forces are not minus the derivative of the energy by the positions."""
+
+    kind = "wrong forces"
+
+
+class WrongStress(Failure):
+    """A stress or a virial is not the derivative of the energy by strain."""
+
+    kind = "wrong stress"
 
 
 class ForcesAndStress(EnergyLaw):
@@ -78,39 +91,39 @@ class ForcesAndStress(EnergyLaw):
             names = GENERIC[contract.periodic]
             found = [Cloud(s, 5, seed, GENERIC_ORIENTATION) for s in names for seed in SEEDS]
             return [*found, strange]
-        return [*small_clouds(contract), strange]
+        return [*super().cases(contract), strange]
 
-    def unclaimed(self, subject: Subject, cloud: Cloud) -> str:
+    def unfit(self, trial: Trial, cloud: Cloud) -> str:
         """A network with kinks may have one on any special stratum."""
-        if _has_derivative(subject.contract) or cloud.stratum in GENERIC[True]:
+        if _has_derivative(trial.contract) or cloud.stratum in GENERIC[True]:
             return ""
         return "a kink may lie on this stratum"
 
-    def measured(self, subject: Subject, structures: Sequence[Structure]) -> list[Measured]:
+    def measured(self, trial: Trial, structures: Sequence[Structure]) -> list[Measured]:
         """The worst line through each structure."""
-        names = derivatives_in(subject.contract)
+        names = derivatives_in(trial.contract)
         owner, lines = [], []
         for i, one in enumerate(structures):
             for name in names:
-                line = _line(subject, one, name)
+                line = _line(trial, one, name)
                 if line is not None:
                     owner.append(i)
                     lines.append(line)
         found: list[list[Measured]] = [[] for _ in structures]
         if lines:
-            for i, judged in zip(owner, _judged(subject, lines), strict=True):
+            for i, judged in zip(owner, _judged(trial, lines), strict=True):
                 found[i].append(judged)
         return [
             worst(some) if some else Measured(skipped="no points, or no volume") for some in found
         ]
 
 
-def _line(subject: Subject, structure: Structure, name: str) -> Line | None:
+def _line(trial: Trial, structure: Structure, name: str) -> Line | None:
     """Along which one of the derivatives is looked at; None if there is none at this structure."""
     if len(structure) == 0:
         return None
     if name == FORCES:
-        return Line(structure, name, displacement(subject, structure))
+        return Line(structure, name, displacement(trial, structure))
     if name == "stress" and volume(structure) is None:
         return None
     rng = np.random.default_rng([SEED, 2])
@@ -136,18 +149,18 @@ class OnLines(NamedTuple):
     digits: Float[Tensor, "lines"]
 
 
-def _judged(subject: Subject, lines: Sequence[Line]) -> list[Measured]:
+def _judged(trial: Trial, lines: Sequence[Line]) -> list[Measured]:
     """How each line agrees, all in one call; what is wrong in words for a few of the smallest."""
-    found = _on_lines(subject, lines)
+    found = _on_lines(trial, lines)
     slope, known = found.differences.slope()
-    bounds = SAFETY * known + EXACT[subject.dtype] + ROUNDINGS * found.digits
-    if not _has_derivative(subject.contract):
+    bounds = SAFETY * known + EXACT[trial.dtype] + ROUNDINGS * found.digits
+    if not _has_derivative(trial.contract):
         bounds = bounds + found.differences.kink()
     errors = (found.rates - slope).abs()
     resolved = bounds <= RESOLVED * slope.abs().clamp(min=1.0)
     wrong = (resolved & ~(errors <= bounds)).nonzero()[:, 0].tolist()
     told = sorted(wrong, key=lambda i: len(lines[i].structure))[:EXPLAINED]
-    scale = float(subject.yardstick.scales[ENERGY][0])
+    scale = float(trial.scales[ENERGY][0])
     measured = []
     for i, line in enumerate(lines):
         error, bound = float(errors[i]), float(bounds[i])
@@ -169,7 +182,7 @@ def _judged(subject: Subject, lines: Sequence[Line]) -> list[Measured]:
             line.called: line.along.tolist(),
         }
         if i in told:
-            why, more = explained(subject, line)
+            why, more = explained(trial, line)
             said = f"{why}: {said}" if why else said
             details |= more
         kind = WrongForces if line.name == FORCES else WrongStress
@@ -177,30 +190,31 @@ def _judged(subject: Subject, lines: Sequence[Line]) -> list[Measured]:
     return measured
 
 
-def _on_lines(subject: Subject, lines: Sequence[Line]) -> OnLines:
+def _on_lines(trial: Trial, lines: Sequence[Line]) -> OnLines:
     """Energies at shrinking steps in either direction, and at some very short ones."""
-    number, scale = len(lines), float(subject.yardstick.scales[ENERGY][0])
-    eps = torch.finfo(subject.dtype).eps
-    steps = RATIO ** -torch.arange(1.0, 1 + STEPS, dtype=torch.float64)
+    number, scale = len(lines), float(trial.scales[ENERGY][0])
+    eps = torch.finfo(trial.dtype).eps
+    steps = shrinking_steps()
+    both = 2 * len(steps)
     largest = torch.tensor([line.structure.largest for line in lines], dtype=torch.float64)
     length = torch.tensor([line.length for line in lines], dtype=torch.float64)
     close = torch.clamp(LAST * eps * largest / length, min=CLOSE)
     far = torch.cat([steps, -steps])[:, None].expand(-1, number)
     places = torch.cat([far, torch.arange(PLACES)[:, None] * close])
     moved = [line.at(t) for row in places.tolist() for line, t in zip(lines, row, strict=True)]
-    answers = subject(moved)
+    answers = trial(moved)
     values = (energies(answers) / scale).reshape(-1, number)
     rates = (_rates(answers, moved, lines) / scale).reshape(-1, number)
-    near, rates_near = values[2 * STEPS :], rates[2 * STEPS :]
+    near, rates_near = values[both:], rates[both:]
     here = rates_near[0]
     # what the last digit of coordinates does, beside the noise that is seen
     digits = eps * here.abs() * largest / length + _noise(near)
     digits = digits + _eps(answers.values[ENERGY], eps) * values.abs().amax(0)
-    bends = ((rates[: 2 * STEPS] - here) / far).abs().amax(0)
-    sums = (_rates(answers, moved, lines, absolute=True) / scale).reshape(-1, number)[2 * STEPS]
+    bends = ((rates[:both] - here) / far).abs().amax(0)
+    sums = (_rates(answers, moved, lines, absolute=True) / scale).reshape(-1, number)[both]
     single = max(_eps(answers.values[line.name], eps) for line in lines)
     noise = single * sums + eps * bends * largest / length + _noise(rates_near)
-    ahead, behind = values[:STEPS], values[STEPS : 2 * STEPS]
+    ahead, behind = values[: len(steps)], values[len(steps) : both]
     return OnLines(Differences(near[0], ahead, behind, steps[:, None], digits), here, noise)
 
 

@@ -21,23 +21,25 @@ from jaxtyping import Float
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from equivariance_tests.checks.derivatives import (
-    DerivativeLaw,
-    Measured,
-    gradient_rounding,
-    small_clouds,
-    worst,
-)
-from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import NotStationary, first_line
-from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import EXACT, ROUNDINGS, rounding
-from symmetrize import Contract
+from equivariance_tests.checks.derivative_law import DerivativeLaw
+from equivariance_tests.clouds import Structure
+from equivariance_tests.measure.gradients import gradient_rounding
+from equivariance_tests.measure.measured import Measured, worst
+from equivariance_tests.measure.rounding import EXACT, ROUNDINGS, rounding
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.slopes import weighed
+from equivariance_tests.report.failures import Failure, first_line
 from symmetrize.representation import Representation, as_representation
 
 COVECTORS = 2
 AXES = "xyz"
 VECTOR = as_representation("1o")
+
+
+class NotStationary(Failure):
+    """The derivative along an infinitesimal rotation is not that of the representation."""
+
+    kind = "wrong Lie derivative"
 
 
 class LieDerivative(DerivativeLaw):
@@ -51,17 +53,13 @@ class LieDerivative(DerivativeLaw):
     law = "grad F(x) . (X x) = d rho(X) F(x) for every skew X"
     failure = NotStationary
 
-    def silent(self, subject: Subject) -> str | None:
-        """Only what claims a group, and a derivative."""
-        return super().silent(subject) if subject.contract.group else "no group is claimed"
+    def reason_to_skip(self, trial: Trial) -> str:
+        """No group is claimed, or no derivative."""
+        return super().reason_to_skip(trial) if trial.contract.group else "no group is claimed"
 
-    def cases(self, contract: Contract) -> list[Cloud]:
-        """All strata of a few points."""
-        return small_clouds(contract)
-
-    def measured(self, subject: Subject, structures: Sequence[Structure]) -> list[Measured]:
+    def measured(self, trial: Trial, structures: Sequence[Structure]) -> list[Measured]:
         """The worst over some covectors."""
-        found = [_turned_at_rest(subject, structures, seed) for seed in range(COVECTORS)]
+        found = [_turned_at_rest(trial, structures, seed) for seed in range(COVECTORS)]
         return [worst(several) for several in zip(*found, strict=True)]
 
 
@@ -84,29 +82,29 @@ def generator(representation: Representation, axis: int) -> Float[Tensor, "dim d
     return torch.einsum("k,kij->ij", weights, matrices)
 
 
-def _turned_at_rest(subject: Subject, structures: Sequence[Structure], seed: int) -> list[Measured]:
+def _turned_at_rest(trial: Trial, structures: Sequence[Structure], seed: int) -> list[Measured]:
     """Both sides on each structure, for one covector."""
-    covector = subject.covector(subject.yardstick.scales, seed)
+    covector = trial.covector(seed=seed)
     # a model that does not differentiate with respect to cells may not be asked to at all
     finite = [i for i, one in enumerate(structures) if not _turning(one)]
     others = [i for i, one in enumerate(structures) if _turning(one)]
     found: dict[int, Measured] = {}
     for group in (finite, others):
         some = [structures[i] for i in group]
-        found |= dict(zip(group, _judged(subject, some, covector), strict=True))
+        found |= dict(zip(group, _judged(trial, some, covector), strict=True))
     return [found[i] for i in range(len(structures))]
 
 
 def _judged(
-    subject: Subject, structures: Sequence[Structure], covector: Mapping[str, Tensor]
+    trial: Trial, structures: Sequence[Structure], covector: Mapping[str, Tensor]
 ) -> list[Measured]:
     errors: list[Tensor] = []
     axes: list[Tensor] = []
     reach: list[Tensor] = []
     missing = ""
-    for chunk in subject.chunks(structures, 1) if structures else []:
+    for chunk in trial.subject.chunks(structures, 1) if structures else []:
         try:
-            change, lever, lacking = _both_sides(subject, chunk, covector)
+            change, lever, lacking = _both_sides(trial, chunk, covector)
         except Exception as raised:  # positions alone can be differentiated: that was tried
             return [
                 Measured(skipped=f"no gradient of cells or inputs: {first_line(raised)}")
@@ -119,12 +117,12 @@ def _judged(
     if not errors:
         return []
     error, bounds = torch.cat(errors), torch.cat(reach)
-    bounds = (ROUNDINGS * torch.finfo(subject.dtype).eps * bounds).clamp(min=EXACT[subject.dtype])
+    bounds = (ROUNDINGS * torch.finfo(trial.dtype).eps * bounds).clamp(min=EXACT[trial.dtype])
     large = (error > bounds).nonzero()[:, 0].tolist()
     few = [structures[i] for i in large]
     if few:
-        answers = rounding(subject, few, subject.yardstick.scales)
-        digits = gradient_rounding(subject, few, covector)
+        answers = rounding(trial, few, trial.scales)
+        digits = gradient_rounding(trial, few, covector)
         for i, one, noise, own in zip(large, few, digits, answers, strict=True):
             arm = (noise * one.positions.norm(dim=1)).sum()
             bounds[i] += ROUNDINGS * float(arm + own)
@@ -145,23 +143,23 @@ def _said(error: float, bound: float, axis: str) -> str:
 
 
 def _both_sides(
-    subject: Subject, structures: Sequence[Structure], covector: Mapping[str, Tensor]
+    trial: Trial, structures: Sequence[Structure], covector: Mapping[str, Tensor]
 ) -> tuple[Float[Tensor, "axes structures"], Float[Tensor, "structures"], str]:
     """Left side minus right side, the sum of |gradient| |x|, and what has no gradient."""
-    batch = subject.batch(structures)
+    batch = trial.subject.batch(structures)
     leaves = {"pos": VECTOR}
     if any(_turning(one) for one in structures):
-        leaves |= dict(subject.contract.inputs)
-        leaves |= dict.fromkeys(subject.contract.positions, VECTOR)
+        leaves |= dict(trial.contract.inputs)
+        leaves |= dict.fromkeys(trial.contract.positions, VECTOR)
         leaves |= {"cell": VECTOR} if structures[0].cell is not None else {}
     for name in leaves:
         batch[name] = batch[name].detach().requires_grad_()
     given = {name: batch[name] for name in leaves}
     with torch.enable_grad():
-        returned = subject.raw(batch)
-        total = subject.weighed(returned, covector, batch).sum()
+        returned = trial.subject.raw(batch)
+        total = weighed(trial.subject, returned, covector, batch).sum()
     slopes = torch.autograd.grad(total, list(given.values()), allow_unused=True)
-    change = torch.zeros(3, len(structures), dtype=subject.dtype, device=subject.device)
+    change = torch.zeros(3, len(structures), dtype=trial.dtype, device=trial.subject.device)
     lever = torch.zeros_like(change[0])
     missing = ""
     with torch.no_grad():
@@ -178,12 +176,12 @@ def _both_sides(
                 change[axis].index_add_(0, owner, (turned * slope).sum((1, 2)))
             lever.index_add_(0, owner, (rows.norm(dim=2) * slope.norm(dim=2)).sum(1))
         for axis in range(3):
-            outputs = subject.contract.outputs
+            outputs = trial.contract.outputs
             turned_back = {
                 name: generator(outputs[name].representation, axis).T @ c
                 for name, c in covector.items()
             }
-            change[axis] -= subject.weighed(returned, turned_back, batch)
+            change[axis] -= weighed(trial.subject, returned, turned_back, batch)
     return change.double().cpu(), lever.double().cpu(), missing
 
 

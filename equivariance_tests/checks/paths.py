@@ -1,44 +1,23 @@
-"""Does the output, or a derivative of it, break along a path?
+"""Does the output, or a derivative of it, break on a straight path through a degenerate cloud?
 
-Straight paths through degenerate clouds, in generic directions: points stay the same points, and
-neighbor lists are made anew at each place. ``scan`` finds the breaks; here is what they are of.
+In generic directions.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from equivariance_tests.checks.approach import MOST_POINTS, degenerate
-from equivariance_tests.checks.check import Check, Outcome
-from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.clouds.apart import closest
-from equivariance_tests.failures import Broken, NonFinite, broken
-from equivariance_tests.orders import Order, claimed_order, orders
-from equivariance_tests.scan import Break, Function, find_breaks
-from equivariance_tests.subject import SEED, Subject
+from equivariance_tests.checks.path_law import LENGTHS, Path, PathLaw, keeps_apart
+from equivariance_tests.clouds import Cloud
+from equivariance_tests.clouds.cases import degenerate
+from equivariance_tests.measure.orders import MOST_POINTS
+from equivariance_tests.measure.trial import SEED, Trial
 from symmetrize import Contract
 
-PANELS = 8
 # Where paths end: not symmetric about the cloud, which then is neither at an end nor at the middle
 ENDS = (-0.35, 0.45)
-# Where points have to keep apart: lengths of paths, directions drawn for each length, and the part
-# of a path that is seen beyond its ends
-LENGTHS, DRAWS, BEYOND = (1.0, 0.5, 0.25, 0.125, 1 / 32, 1 / 128), 16, 1 / 8
-# Derivatives are followed on paths through these strata, up to this order; elsewhere the output,
-# whose own scan sees kinks of 1e-6 and breaks of the curvature of 1e-2 of its spread
-DERIVATIVES = {
-    "generic": 2,
-    "last neighbor at the cutoff": 2,
-    "at the cutoff": 1,
-    "line": 1,
-    "plane": 1,
-}
+# Where points have to keep apart: lengths of paths, and directions drawn for each length
+DRAWS = 16
 # Strata through which paths always go
 THROUGH = (
     "generic",
@@ -52,59 +31,28 @@ THROUGH = (
     "antiparallel",
     "tetrahedron",
 )
-# Breaks of the three functions up to this order are looked for
-ORDERS = 3
-# Changes of the output, its gradient and Hessian below this part of the spread are rounding:
-# what is steep, as a switch of width 0.01, loses two digits with each derivative
-LEAST = (1e-14, 1e-12, 1e-9)
-# Places at which a function must be finite
-SEEN = 9
-# Places of the drawing of a break, and the part of the path that it shows
-DRAWN, SHOWN = 81, 0.05
 
 
-@dataclass(frozen=True)
-class Path:
-    """Positions ``base + t * velocity`` for t from ``low`` to ``high``."""
-
-    structure: Structure
-    velocity: Float[Tensor, "points 3"]
-    low: float
-    high: float
-
-    def at(self, t: Float[Tensor, "places"]) -> Float[Tensor, "places points 3"]:
-        """Positions at some places."""
-        return self.structure.positions + t[:, None, None] * self.velocity
-
-
-class PathScan(Check):
+class PathScan(PathLaw):
     """No break of the output, its gradient or Hessian on a path through each stratum."""
 
     name = "path scan"
     law = "F, its gradient and Hessian are as smooth as declared along paths"
-    slow = True
+    part = 28
     telling = ("generic", "point and copy", "line", "pyramid", "antiparallel", "ties")
-
-    def silent(self, subject: Subject) -> str | None:
-        """Only what claims to be continuous has no jumps."""
-        return None if claimed_order(subject.contract) >= 0 else "no continuity is claimed"
 
     def cases(self, contract: Contract) -> list[Cloud]:
         """A path through a cloud on each stratum."""
         return [cloud for cloud in degenerate(contract) if cloud.stratum in THROUGH]
 
-    def highest(self, cloud: Cloud) -> int:
-        """Order of the highest derivative that is scanned on the path of a cloud."""
-        return DERIVATIVES.get(cloud.stratum, 0)
-
-    def path(self, subject: Subject, cloud: Cloud) -> Path | None:
+    def path(self, trial: Trial, cloud: Cloud) -> Path | None:
         """The path that belongs to a cloud; None if it has none."""
-        structure = subject.setting.structure(cloud)
+        structure = trial.setting.structure(cloud)
         if not 0 < len(structure) <= MOST_POINTS:
             return None
         generator = torch.Generator().manual_seed(SEED + cloud.seed)
         shape = structure.positions.shape
-        unit, least = subject.setting.unit, subject.contract.min_distance
+        unit, least = trial.setting.unit, trial.contract.min_distance
         for length in LENGTHS if least is not None else LENGTHS[:1]:
             for _ in range(DRAWS):
                 drawn = torch.randn(shape, dtype=torch.float64, generator=generator)
@@ -112,115 +60,3 @@ class PathScan(Check):
                 if least is None or keeps_apart(structure, velocity, *ENDS, least):
                     return Path(structure, velocity, *ENDS)
         return None
-
-    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
-        """How the law holds on each cloud, in their order."""
-        subject = subject.at(torch.float64)
-        found = []
-        for cloud, good in zip(clouds, subject.answered(clouds), strict=True):
-            path = self.path(subject, cloud) if good else None
-            if path is None:
-                found.append(Outcome(cloud, skipped="no answer, or no path through it"))
-            else:
-                found.append(scanned(subject, cloud, path, self.highest(cloud)))
-        return found
-
-
-def keeps_apart(
-    structure: Structure, velocity: Tensor, low: float, high: float, least: float
-) -> bool:
-    """Whether all points are apart on a path, and on the panels that reach beyond its ends."""
-    more = BEYOND * (high - low)
-    return closest(structure, velocity, low - more, high + more, least) > least
-
-
-def scanned(subject: Subject, cloud: Cloud, path: Path, highest: int) -> Outcome:
-    """The first break on a path, up to some derivative, that the contract does not allow."""
-    claimed = claimed_order(subject.contract)
-    smoothness = subject.contract.smoothness
-    noise = 0.0
-    for order in orders(subject, path.structure, highest):
-        # a kink of the gradient is a break of the curvature: orders add
-        allowed = ORDERS if smoothness == math.inf else min(ORDERS, claimed - order.order + 1)
-        function, jittered = along(order, path)
-        places = torch.linspace(path.low, path.high, SEEN, dtype=torch.float64)
-        here = function(places)
-        if not bool(torch.isfinite(here).all()):
-            said = f"{order.name} is not finite on a path through this cloud"
-            bad = places[~torch.isfinite(here).all(1)][:1]
-            code = path.structure.at(path.at(bad)[0]).code()
-            details = {"order": order.order, "place": float(bad[0])}
-            return Outcome(cloud, failure=NonFinite(said, cloud, code, details=details))
-        if order.order == 0:
-            noise = float((jittered(places) - here).abs().amax(1).median())
-        breaks = find_breaks(
-            function,
-            path.low,
-            path.high,
-            PANELS,
-            allowed,
-            jittered,
-            LEAST[order.order],
-            most=1,
-        )
-        if breaks:
-            failure = _failure(cloud, path, order, breaks[0])
-            return Outcome(cloud, failure.error, noise, failure)
-    return Outcome(cloud, 0.0, noise)
-
-
-def along(order: Order, path: Path) -> tuple[Function, Function]:
-    """A function on a path, and the same with the last digits of the coordinates changed."""
-    ulp = torch.finfo(torch.float64).eps * max(path.structure.largest, path.structure.extent)
-
-    def function(t: Tensor) -> Tensor:
-        return order.function(path.at(t))
-
-    def jittered(t: Tensor) -> Tensor:
-        positions = path.at(t)
-        generator = torch.Generator().manual_seed(SEED)
-        change = torch.randn(positions.shape, dtype=positions.dtype, generator=generator)
-        return order.function(positions + ulp * change)
-
-    return function, jittered
-
-
-def _failure(cloud: Cloud, path: Path, order: Order, one: Break) -> Broken:
-    """What is said of a break."""
-    total = order.order + one.order
-    kind = broken(total)
-    half = SHOWN * (path.high - path.low)
-    places = torch.linspace(one.place - half, one.place + half, DRAWN, dtype=torch.float64)
-    values = order.function(path.at(places))
-    # the component whose break shows best against its range
-    bends = values.diff(n=one.order + 1, dim=0).abs().amax(0)
-    column = int((bends / (values.amax(0) - values.amin(0)).clamp(min=1e-300)).argmax())
-    # and the one that it is largest in
-    about = order.told(int(bends.argmax()), one.size)
-    own = ""
-    if about:
-        own = f", or {about['error in its unit']:.2g} in the unit of the output {about['output']!r}"
-    said = (
-        f"{order.name} has a {one.name} on a path through this cloud: derivative {total} of the "
-        f"output jumps by {one.size:.2g} of its spread at t = {one.place:.9g}"
-        f"{own}"
-    )
-    details = {
-        **about,
-        "place": one.place,
-        "order": total,
-        "size": one.size,
-        "slope": one.slope,
-        "levels": one.levels,
-        "path": "pos + t * velocity",
-        "velocity": f"torch.tensor({path.velocity.tolist()}, dtype=torch.float64)",
-    }
-    curve = {
-        "x": places.tolist(),
-        "y": values[:, column].tolist(),
-        "xlabel": "t along the path",
-        "ylabel": order.name,
-        "log": False,
-        "title": f"{kind.kind} at t = {one.place:.6g}, {cloud!r}",
-    }
-    return kind(said, cloud, path.structure.code(), one.size, details=details, curve=curve)

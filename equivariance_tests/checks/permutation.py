@@ -1,25 +1,29 @@
 """F(P x) = P F(x): the order of points is a matter of bookkeeping."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from equivariance_tests.checks.check import Law
-from equivariance_tests.checks.worst import Errors, Worst
+from equivariance_tests.checks.law import Law
 from equivariance_tests.clouds import Structure
-from equivariance_tests.failures import NotPermuted
-from equivariance_tests.subject import Answers, Subject
-from symmetrize import Contract
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.measure.worst import Errors, Worst
+from equivariance_tests.report.failures import Failure
 
 SHUFFLES = 2
 
 
+class NotPermuted(Failure):
+    """Outputs depend on the order of points."""
+
+    kind = "depends on the order of points"
+
+
 class Permutation(Law):
-    """Outputs of structures ignore the order of points, outputs of points follow it."""
+    """Outputs of structures ignore the order of points, those of points and edges follow it."""
 
     name = "permutation"
     law = "F(P x) = P F(x) for every order of the points"
@@ -30,14 +34,14 @@ class Permutation(Law):
         *(f"in random order {seed}" for seed in range(SHUFFLES)),
     )
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
+    def errors(self, trial: Trial, structures: Sequence[Structure]) -> Errors:
         """Largest over all orders, one call of the model for each."""
-        here = subject(structures)
-        worst = Worst(subject, len(structures))
+        here = trial(structures)
+        worst = Worst(trial, len(structures))
         for name in self.orders:
             orders = [_order(name, len(one)) for one in structures]
-            there = subject([one.permuted(o) for one, o in zip(structures, orders, strict=True)])
-            change = there.minus(reordered(here, orders, subject.contract))
+            there = trial([one.permuted(o) for one, o in zip(structures, orders, strict=True)])
+            change = there.minus(here.reordered(orders))
             worst.add(change, f"with the points {name}")
         return worst.found
 
@@ -50,17 +54,3 @@ def _order(name: str, number: int) -> Int[Tensor, "points"]:
         return places.roll(1)
     generator = torch.Generator().manual_seed(int(name.split()[-1]))
     return torch.randperm(number, generator=generator)
-
-
-def reordered(answers: Answers, orders: Sequence[Int[Tensor, "_"]], contract: Contract) -> Answers:
-    """The answers with the rows of points in another order: row i is what row ``order[i]`` was."""
-    starts, rows = 0, []
-    for order in orders:
-        rows.append(starts + order)
-        starts += len(order)
-    index = torch.cat(rows) if rows else torch.zeros(0, dtype=torch.long)
-    values = {
-        name: rows[index] if contract.outputs[name].per_point else rows
-        for name, rows in answers.values.items()
-    }
-    return replace(answers, values=values)

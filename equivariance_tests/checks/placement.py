@@ -7,15 +7,23 @@ from collections.abc import Sequence
 
 import torch
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION, Check, Outcome
+from equivariance_tests.checks.base import Check, Outcome
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import WrongDtype, first_line
-from equivariance_tests.subject import Subject
+from equivariance_tests.clouds.turns import GENERIC_ORIENTATION
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.subject import Subject
+from equivariance_tests.report.failures import Failure, first_line
 from symmetrize import Contract
 
 DTYPES = (torch.float32, torch.float64)
 # Structures without points, or without edges, often take a path of their own through a model
 PLACED = ("generic", "empty", "atom", "pair")
+
+
+class WrongDtype(Failure):
+    """Outputs do not have the dtype, or are not on the device, of the positions."""
+
+    kind = "wrong dtype or device"
 
 
 class Placement(Check):
@@ -28,23 +36,25 @@ class Placement(Check):
     """
 
     name = "dtype and device"
+    says_of_random = True
     law = "F(x) has the dtype and the device of x"
 
-    def silent(self, subject: Subject) -> str | None:
+    def reason_to_skip(self, trial: Trial) -> str:
         """Calculators have a precision of their own."""
-        if hasattr(subject.model, "implemented_properties"):
+        if hasattr(trial.subject.model, "implemented_properties"):
             return "a calculator answers in double precision, whatever the positions have"
-        return None
+        return ""
 
     def cases(self, contract: Contract) -> list[Cloud]:
         """A few sizes."""
         names = (*PLACED, "crystal") if contract.periodic else PLACED
         return [Cloud(name, 5, 1, GENERIC_ORIENTATION) for name in names]
 
-    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
+    def judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
         """What dtype and device the outputs have on each cloud."""
-        subjects = [subject if dtype == subject.dtype else subject.at(dtype) for dtype in DTYPES]
-        structures = subject.setting.structure
+        trials = [trial if dtype == trial.dtype else trial.at(dtype) for dtype in DTYPES]
+        subjects = [one.subject for one in trials]
+        structures = trial.setting.structure
         return [_placed(subjects, cloud, structures(cloud)) for cloud in clouds]
 
 
@@ -67,7 +77,7 @@ def _wrong(subject: Subject, structure: Structure) -> tuple[list[str], Exception
     place = batch.pos.device
     try:
         with torch.no_grad():
-            returned = subject.raw(batch)
+            returned = subject.raw(batch).values
     except Exception as raised:
         return [], raised
     wrong = []

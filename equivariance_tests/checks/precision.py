@@ -4,22 +4,23 @@ From single to double precision the error of an exact model falls by the ratio o
 5e8. That of a quadrature, of a table, or of a constant kept in single precision does not.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 import torch
 
-from equivariance_tests.checks.check import Check, Law, Outcome
-from equivariance_tests.checks.equivariance import turning_errors
-from equivariance_tests.checks.worst import Errors
+from equivariance_tests.checks.base import Check, Outcome
+from equivariance_tests.checks.law import Law
 from equivariance_tests.clouds import TURNS, Cloud, Structure
 from equivariance_tests.clouds.turns import PROPER
-from equivariance_tests.failures import Imprecise, NotEquivariant
-from equivariance_tests.subject import Subject
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.measure.turning import turning_errors
+from equivariance_tests.measure.worst import Errors
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 from symmetrize.declaration import ONLY
+from symmetrize.groups import has_reflections
 
 COARSE, FINE = torch.float32, torch.float64
 SEEDS = 6
@@ -35,21 +36,27 @@ KINDS = (
 HIDDEN = 1e-2
 
 
+class Imprecise(Failure):
+    """An error that does not fall with the precision of the numbers: it is in the method."""
+
+    kind = "error of the method"
+
+
 class AllTurns(Law):
     """Equivariance under turns of each kind that the contract claims."""
 
     name = "equivariance"
     law = "F(g x) = rho(g) F(x)"
-    failure = NotEquivariant
+    failure = Imprecise
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
+    def errors(self, trial: Trial, structures: Sequence[Structure]) -> Errors:
         """Largest over rotations and, where claimed, reflections."""
         turns = {
             name: TURNS[name]
             for name in KINDS
-            if subject.contract.group == "O(3)" or name in PROPER
+            if has_reflections(trial.contract.group) or name in PROPER
         }
-        return turning_errors(subject, structures, turns)
+        return turning_errors(trial, structures, turns)
 
 
 class PrecisionLadder(Check):
@@ -57,24 +64,25 @@ class PrecisionLadder(Check):
 
     name = "precision ladder"
     law = "the error of F(g x) = rho(g) F(x) falls with the precision"
+    says_of_random = True
+    part = 5
     turning: ClassVar[Law] = AllTurns()
 
-    def silent(self, subject: Subject) -> str | None:
-        """Only what claims a group has such an error."""
-        return None if subject.contract.group else "no group is claimed"
+    def reason_to_skip(self, trial: Trial) -> str:
+        """What claims no group has no such error."""
+        return "" if trial.contract.group else "no group is claimed"
 
     def cases(self, contract: Contract) -> list[Cloud]:
         """A dozen generic clouds: what is special is the matter of other checks."""
         return [Cloud("generic", n, seed) for n in (5, 8) for seed in range(SEEDS)]
 
-    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
+    def judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
         """All clouds in either precision."""
         found = []
         for dtype in (COARSE, FINE):
-            at = copy.copy(subject.at(dtype))
             try:
                 # one unit for both: the spread of what is zero but for rounding is neither
-                at.yardstick = subject.at(FINE).yardstick
+                at = trial.at(dtype).measured_by(trial.at(FINE).spread)
                 outcomes = self.turning.outcomes(at, clouds)
             except Exception as error:  # whatever a model raises, it cannot be compared
                 said = f"{type(error).__name__}: {error}".splitlines()[0]

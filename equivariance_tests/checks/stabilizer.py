@@ -6,20 +6,24 @@ is less symmetric than the cloud.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION, Law, Outcome
-from equivariance_tests.checks.worst import Errors, Note, place_of
+from equivariance_tests.checks.law import Law
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.point_group import point_group, symmetrized
 from equivariance_tests.clouds.solids import SOLIDS
-from equivariance_tests.failures import NotStabilized
-from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import EXACT
+from equivariance_tests.clouds.turns import GENERIC_ORIENTATION
+from equivariance_tests.measure.rounding import EXACT
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.measure.worst import Errors, Note, place_of
+from equivariance_tests.model.answers import Answers
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
+from symmetrize.groups import contains
 
 SYMMETRIC = (
     *("atom", "empty", "pair", "coincident", "line", "plane", "pyramid"),
@@ -36,16 +40,23 @@ MISFIT = 8
 HIDDEN = 1e-5
 
 
+class NotStabilized(Failure):
+    """The output of a symmetric cloud lacks the symmetry of the cloud."""
+
+    kind = "less symmetric than the cloud"
+
+
 class Stabilizer(Law):
     """The point group of a symmetric cloud fixes the output."""
 
     name = "stabilizer"
     law = "F(x) = rho(g) F(x) for every g that maps x to itself"
     failure = NotStabilized
+    part = 4
 
-    def silent(self, subject: Subject) -> str | None:
-        """Only what claims a group is symmetric."""
-        return None if subject.contract.group else "no group is claimed"
+    def reason_to_skip(self, trial: Trial) -> str:
+        """What claims no group claims no symmetry."""
+        return "" if trial.contract.group else "no group is claimed"
 
     def cases(self, contract: Contract) -> list[Cloud]:
         """Symmetric strata, in a generic orientation and in the one of their coordinates."""
@@ -54,48 +65,44 @@ class Stabilizer(Law):
         turned = [Cloud(name, n, 1, GENERIC_ORIENTATION) for name, n in named]
         return turned + [Cloud(name, n, 1) for name, n in named]
 
-    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
-        """How the law holds on the clouds that have a symmetry."""
-        structures = subject.structures(clouds)
-        reasons = {c: _unfit(subject, one) for c, one in zip(clouds, structures, strict=True)}
-        kept = [cloud for cloud in clouds if not reasons[cloud]]
-        found = dict(zip(kept, super().outcomes(subject, kept), strict=True))
-        return [found.get(c, Outcome(c, skipped=reasons[c])) for c in clouds]
+    def unfit(self, trial: Trial, cloud: Cloud) -> str:
+        """What has no symmetry, or one that is not known."""
+        return _unfit(trial, trial.structures([cloud])[0])
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
+    def errors(self, trial: Trial, structures: Sequence[Structure]) -> Errors:
         """Largest over all elements; one call of the model in all."""
         # in double precision a cloud that was rounded to single has hardly a symmetry left
         exact = [symmetrized(one, _misfit(one)) for one in structures]
-        answers = subject([one.rounded(subject.dtype) for one in exact])
+        answers = trial([one.rounded(trial.dtype) for one in exact])
         worst, notes = torch.zeros(len(structures), dtype=torch.float64), []
         for i, structure in enumerate(exact):
-            matrices, permutations = symmetries(subject, structure)
-            changes = _changes(subject, answers.of(i), matrices, permutations)
-            scales = subject.yardstick.scales
+            matrices, permutations = symmetries(trial, structure)
+            answer = answers.of(i)
+            changes = _changes(trial, answer, matrices, permutations)
+            scales = trial.scales
             errors = _largest(changes, scales, len(matrices))
             element = int(errors.argmax())
             worst[i] = errors[element]
             place = None
-            if float(worst[i]) > EXACT[subject.dtype]:
-                there = {name: values[element] for name, values in changes.items()}
-                place = place_of(there, scales, subject.contract)
+            if float(worst[i]) > EXACT[trial.dtype]:
+                change = {name: values[element] for name, values in changes.items()}
+                place = place_of(replace(answer, values=change), scales, trial.contract)
             said = f"under one of the {len(matrices)} symmetries of the cloud that were tried"
             notes.append(Note(f"{said}, {matrices[element].tolist()}", place))
         return worst, notes
 
 
 def symmetries(
-    subject: Subject, structure: Structure
+    trial: Trial, structure: Structure
 ) -> tuple[Float[Tensor, "elements 3 3"], Int[Tensor, "elements points"]]:
     """The elements of the point group that the contract speaks of."""
     matrices, permutations = point_group(structure, _misfit(structure))
-    if subject.contract.group == "SO(3)":
-        proper = torch.linalg.det(matrices) > 0
-        return matrices[proper], permutations[proper]
-    return matrices, permutations
+    assert trial.contract.group is not None, "the law is skipped where none is claimed"
+    inside = contains(trial.contract.group, matrices)
+    return matrices[inside], permutations[inside]
 
 
-def _unfit(subject: Subject, structure: Structure) -> str:
+def _unfit(trial: Trial, structure: Structure) -> str:
     """Why the law says nothing about a structure; empty if it does."""
     if structure.pbc is not None and bool(structure.pbc.any()):
         return "periodic"
@@ -103,7 +110,7 @@ def _unfit(subject: Subject, structure: Structure) -> str:
         return "its inputs are not symmetric"
     if _misfit(structure) > HIDDEN:
         return "rounding hides whether it is symmetric"
-    return "" if len(symmetries(subject, structure)[0]) > 1 else "it has no symmetry"
+    return "" if len(symmetries(trial, structure)[0]) > 1 else "it has no symmetry"
 
 
 def _misfit(structure: Structure) -> float:
@@ -114,19 +121,19 @@ def _misfit(structure: Structure) -> float:
 
 
 def _changes(
-    subject: Subject,
-    rows: dict[str, Float[Tensor, "rows dim"]],
+    trial: Trial,
+    answer: Answers,
     matrices: Float[Tensor, "elements 3 3"],
     permutations: Int[Tensor, "elements points"],
 ) -> dict[str, Float[Tensor, "elements _ _"]]:
     """How much each element changes each output of one structure."""
     found = {}
-    for name, output in subject.contract.outputs.items():
-        values = rows[name]
+    for name, output in trial.contract.outputs.items():
+        values, rows = answer.values[name], answer.rows[name].becoming(permutations)
         turned = torch.einsum("gij,rj->gri", output.representation.matrices(matrices), values)
         # the row of a point, turned, is that of the point which it becomes
-        there = values[permutations] if output.per_point else values
-        found[name] = turned - there
+        there = values[rows.clamp(min=0)]
+        found[name] = torch.where((rows < 0)[:, :, None], 0.0, turned - there)
     return found
 
 

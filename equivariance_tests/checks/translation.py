@@ -12,16 +12,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.check import Check, Law, Outcome
-from equivariance_tests.checks.worst import Errors, Worst
+from equivariance_tests.checks.base import Check, Outcome
+from equivariance_tests.checks.law import Law
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import NotTranslated
-from equivariance_tests.subject import Subject
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.measure.worst import Errors, Worst
+from equivariance_tests.report.failures import Failure
 
 # In units of the setting. The first is dyadic, but not on the grid of the clouds
 SHIFTS = ((0.375, -0.3125, 0.21875), (1e3, -1e3, 5e2), (1e6, -1e6, 5e5))
 # Where the last digit is above this part of the unit, there is no cloud left to speak of
 RESOLVED = 1e-3
+
+
+class NotTranslated(Failure):
+    """Outputs depend on where the cloud lies."""
+
+    kind = "depends on the origin"
 
 
 class Translation(Check):
@@ -30,11 +37,11 @@ class Translation(Check):
     name = "translation"
     law = "F(x + t) = F(x) for every shift t"
 
-    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
+    def judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
         """Each shift with the rounding that there is at its far end; the worst of them."""
-        eps = torch.finfo(subject.dtype).eps
+        eps = torch.finfo(trial.dtype).eps
         shifts = [Shift(one) for one in SHIFTS if eps * max(one) < RESOLVED]
-        found = [one.outcomes(subject, clouds) for one in shifts]
+        found = [one.outcomes(trial, clouds) for one in shifts]
         return [worst(outcomes) for outcomes in zip(*found, strict=True)]
 
 
@@ -47,41 +54,37 @@ class Shift(Law):
     failure = NotTranslated
     shift: tuple[float, float, float]
 
-    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
-        """How the law holds where the shift leaves a cloud in its stratum."""
-        kept = [cloud for cloud in clouds if not self._merges(subject, cloud)]
-        found = dict(zip(kept, super().outcomes(subject, kept), strict=True))
-        why = "points fall together where they are moved to"
-        return [found.get(cloud, Outcome(cloud, skipped=why)) for cloud in clouds]
+    def unfit(self, trial: Trial, cloud: Cloud) -> str:
+        """What the shift does not leave in its stratum."""
+        (here,) = trial.structures([cloud])
+        there = self._moved(trial, here)
+        if len(there.positions.unique(dim=0)) < len(here.positions.unique(dim=0)):
+            return "points fall together where they are moved to"
+        return ""
 
-    def errors(self, subject: Subject, structures: Sequence[Structure]) -> Errors:
+    def errors(self, trial: Trial, structures: Sequence[Structure]) -> Errors:
         """Two calls of the model."""
-        moved = [self._moved(subject, one) for one in structures]
-        back = [one.moved(-self._by(subject)) for one in moved]
-        worst = Worst(subject, len(structures))
-        change = subject(moved).minus(subject(back))
-        worst.add(change, f"as the cloud moves by {self._by(subject).tolist()}")
+        moved = [self._moved(trial, one) for one in structures]
+        back = [one.moved(-self._by(trial)) for one in moved]
+        worst = Worst(trial, len(structures))
+        change = trial(moved).minus(trial(back))
+        worst.add(change, f"as the cloud moves by {self._by(trial).tolist()}")
         return worst.found
 
-    def bounds(self, subject: Subject, structures: Sequence[Structure]) -> Tensor:
+    def bounds(self, trial: Trial, structures: Sequence[Structure]) -> Tensor:
         """What rounding explains where coordinates are largest, at the far end."""
-        return super().bounds(subject, [self._moved(subject, one) for one in structures])
+        return super().bounds(trial, [self._moved(trial, one) for one in structures])
 
-    def roughest(self, subject: Subject, structures: Sequence[Structure]) -> list[Structure]:
+    def roughest(self, trial: Trial, structures: Sequence[Structure]) -> list[Structure]:
         """At the far end, too."""
-        return [self._moved(subject, one) for one in structures]
+        return [self._moved(trial, one) for one in structures]
 
-    def _by(self, subject: Subject) -> Float[Tensor, "3"]:
-        shift = subject.setting.unit * torch.tensor(self.shift, dtype=torch.float64)
-        return shift.to(subject.dtype).double()
+    def _by(self, trial: Trial) -> Float[Tensor, "3"]:
+        shift = trial.setting.unit * torch.tensor(self.shift, dtype=torch.float64)
+        return shift.to(trial.dtype).double()
 
-    def _moved(self, subject: Subject, structure: Structure) -> Structure:
-        return structure.moved(self._by(subject)).rounded(subject.dtype)
-
-    def _merges(self, subject: Subject, cloud: Cloud) -> bool:
-        (here,) = subject.structures([cloud])
-        there = self._moved(subject, here)
-        return len(there.positions.unique(dim=0)) < len(here.positions.unique(dim=0))
+    def _moved(self, trial: Trial, structure: Structure) -> Structure:
+        return structure.moved(self._by(trial)).rounded(trial.dtype)
 
 
 def worst(outcomes: Sequence[Outcome]) -> Outcome:

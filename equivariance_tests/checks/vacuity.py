@@ -1,45 +1,36 @@
 """An output that is the same for all clouds meets every law, and learns nothing."""
 
-from collections.abc import Sequence
-
-from equivariance_tests.checks.check import Check, Outcome
+from equivariance_tests.checks.base import OfModels, Outcome
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import Vacuous
-from equivariance_tests.subject import Subject
-from equivariance_tests.yardstick import UNRELATED, VACUOUS, unrelated
-from symmetrize import Contract
+from equivariance_tests.clouds.cases import UNRELATED
+from equivariance_tests.measure.spread import VACUOUS
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.report.failures import Failure
 
 
-class Vacuity(Check):
+class Vacuous(Failure):
+    """An output is the same for all clouds: every law holds for it, and says nothing."""
+
+    kind = "vacuous"
+
+
+class Vacuity(OfModels):
     """Every part of every output differs from cloud to cloud."""
 
     name = "vacuity"
     law = "no irrep of the output is the same for all clouds"
+    says_of_random = True
 
-    def cases(self, contract: Contract) -> list[Cloud]:
-        """One of the unrelated clouds, which stands for all."""
-        return unrelated(contract)[:1]
-
-    def outcomes(self, subject: Subject, clouds: Sequence[Cloud]) -> list[Outcome]:
-        """A law of the model: what is said once is not said again of other clouds."""
-        standing = self.cases(subject.contract)
-        return [
-            self._outcome(subject, cloud)
-            if cloud in standing
-            else Outcome(cloud, skipped="this is said of all clouds at once")
-            for cloud in clouds
-        ]
-
-    def _outcome(self, subject: Subject, cloud: Cloud) -> Outcome:
-        measured = subject.yardstick
-        if len(measured.undefined) == UNRELATED:
+    def outcome(self, trial: Trial, cloud: Cloud) -> Outcome:
+        """Which parts are the same."""
+        if trial.answers_nothing:
             return Outcome(cloud, skipped="the model has no answer to any unrelated cloud")
-        if not measured.vacuous:
+        vacuous = trial.spread.vacuous
+        if not vacuous:
             return Outcome(cloud)
         said = (
-            f"{', '.join(measured.vacuous)} is the same for {UNRELATED} unrelated clouds, to "
-            f"{VACUOUS[subject.dtype]:.0e} of its size"
+            f"{', '.join(vacuous)} is the same for {UNRELATED} unrelated clouds, to "
+            f"{VACUOUS[trial.dtype]:.0e} of its size"
         )
-        return Outcome(
-            cloud, failure=Vacuous(said, cloud, subject.structures([cloud])[0].code(), 0.0, 0.0)
-        )
+        code = trial.structures([cloud])[0].code()
+        return Outcome(cloud, failure=Vacuous(said, cloud, code, 0.0, 0.0))

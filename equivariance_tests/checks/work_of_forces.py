@@ -12,17 +12,24 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from equivariance_tests.checks.check import GENERIC_ORIENTATION
-from equivariance_tests.checks.derivatives import Measured
-from equivariance_tests.checks.energies import ENERGY, FORCES, EnergyLaw, energies, forces
-from equivariance_tests.checks.work import closed
+from equivariance_tests.checks.energy_law import EnergyLaw
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.failures import WrongWork
-from equivariance_tests.subject import Subject
+from equivariance_tests.clouds.turns import GENERIC_ORIENTATION
+from equivariance_tests.measure.closure import closed
+from equivariance_tests.measure.measured import Measured
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.energies import ENERGY, FORCES, energies, forces
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 
 # Where paths begin; they leave the stratum at once
 STARTS = ("generic", "pair", "line", "at the cutoff", "equal inertia")
+
+
+class WrongWork(Failure):
+    """The work of the forces along a path is not what the energy falls by."""
+
+    kind = "work is not what the energy falls by"
 
 
 class WorkOfForces(EnergyLaw):
@@ -37,27 +44,27 @@ class WorkOfForces(EnergyLaw):
     slow = True
     of = (FORCES,)
 
-    def silent(self, subject: Subject) -> str | None:
-        """Only what is continuous: at a jump of the energy no force does work."""
-        if subject.contract.smoothness is None:
+    def reason_to_skip(self, trial: Trial) -> str:
+        """At a jump of the energy no force does work."""
+        if trial.contract.smoothness is None:
             return "no continuity is claimed"
-        return super().silent(subject)
+        return super().reason_to_skip(trial)
 
     def cases(self, contract: Contract) -> list[Cloud]:
         """A few clouds, as each path takes dozens of answers."""
         names = (*STARTS, "crystal") if contract.periodic else STARTS
         return [Cloud(name, 5, 1, GENERIC_ORIENTATION) for name in names]
 
-    def measured(self, subject: Subject, structures: Sequence[Structure]) -> list[Measured]:
+    def measured(self, trial: Trial, structures: Sequence[Structure]) -> list[Measured]:
         """The worst panel of both paths from each structure."""
-        scale = float(subject.yardstick.scales[ENERGY][0])
+        scale = float(trial.scales[ENERGY][0])
 
         def field(places: Sequence[Structure]) -> tuple[Tensor, Sequence[Tensor]]:
-            answers = subject.apart(places)
+            answers = trial.subject.apart(places)
             return energies(answers) / scale, [-one / scale for one in forces(answers)]
 
         said = (
             "the forces do work against which the energy rises by {work:.6g} of its spread, and it "
             f"rises by {{rise:.6g}}; known to {{known:.1g}}. The spread is {scale:.6g} in its unit"
         )
-        return closed(subject, structures, field, said)
+        return closed(trial, structures, field, said)

@@ -1,6 +1,6 @@
 """Clouds of every degenerate stratum, and Hypothesis strategies that draw them."""
 
-from equivariance_tests.clouds.cloud import STRATA, Cloud, Setting, structures
+from equivariance_tests.clouds.cloud import STRATA, Cloud, Setting
 from equivariance_tests.clouds.strategies import batches, clouds, turns
 from equivariance_tests.clouds.structure import Structure, collate
 from equivariance_tests.clouds.turns import TURNS, Turn
@@ -15,6 +15,5 @@ __all__ = [
     "batches",
     "clouds",
     "collate",
-    "structures",
     "turns",
 ]

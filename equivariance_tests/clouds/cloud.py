@@ -19,12 +19,12 @@ from torch import Tensor
 from equivariance_tests.clouds.apart import fitted, least_distance
 from equivariance_tests.clouds.carried import check_kinds
 from equivariance_tests.clouds.crystals import CRYSTALS
+from equivariance_tests.clouds.edges import Edges
 from equivariance_tests.clouds.strata import CUTOFF, FINITE
 from equivariance_tests.clouds.structure import Structure
 from equivariance_tests.clouds.turns import UNTURNED, Quaternion, Turn
 from symmetrize import Contract
 
-# Where the clouds of large coordinates lie, in powers of ten of (1, -1, 1/2)
 # Further positions of a decorated cloud
 FURTHER = 3
 # Where the contract has a least distance clouds keep this factor more, but less than the cutoff, so
@@ -32,6 +32,7 @@ FURTHER = 3
 GAP = 1.25
 # The part of it by which large coordinates may be rounded off
 ROUNDED_OFF = 1e-3
+# Where the clouds of large coordinates lie, in powers of ten of this
 AWAY = torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64)
 STRATA: tuple[str, ...] = (*FINITE, *CRYSTALS)
 
@@ -164,6 +165,16 @@ class Setting:
         return self.cutoff / CUTOFF
 
     @property
+    def edges_within(self) -> float | None:
+        """How far points are apart that are joined by edges; None where no output has rows of them.
+
+        That is the cutoff, or any distance without one.
+        """
+        if all(one.rows != "edge" for one in self.contract.outputs.values()):
+            return None
+        return math.inf if self.contract.cutoff is None else self.contract.cutoff
+
+    @property
     def apart(self) -> float:
         """How far points of clouds are apart at least; 0 if the contract does not say."""
         least = self.contract.min_distance
@@ -276,9 +287,10 @@ class Setting:
             self.of_structures,
             further,
             self.carries,
+            edges=self.edges(structure.positions),
         )
 
-
-def structures(setting: Setting, clouds: Sequence[Cloud]) -> list[Structure]:
-    """The structures that clouds describe."""
-    return [setting.structure(cloud) for cloud in clouds]
+    def edges(self, positions: Tensor) -> Edges | None:
+        """The edges of some points, where an output has rows of them."""
+        within = self.edges_within
+        return None if within is None else Edges.of(positions, within)

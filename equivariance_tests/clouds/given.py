@@ -78,6 +78,7 @@ def as_cloud(given: Cloud | Data | Tensor, setting: Setting) -> Cloud:
         {name: _number(given[name]) for name in setting.contract.positions},
         setting.carries,
         kept,
+        None if "edge_index" in given else setting.edges(_number(positions)),
     )
     return Given("generic", len(positions), given=structure)
 

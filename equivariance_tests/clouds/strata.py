@@ -6,7 +6,7 @@ Each has a builder, ``(number, seed) -> (points, 3)`` float64, of about ``number
 about 2 of the origin; ``seed`` says which ones. Coordinates are small dyadic numbers where the
 shape allows it. ``CUTOFF`` stands for the cutoff of the model.
 
-To add a stratum, add a builder to ``STRATA``: every check and every strategy then has it.
+To add a stratum, add a builder to ``FINITE``: every check and every strategy then has it.
 """
 
 import itertools

@@ -6,20 +6,21 @@ to a simple stratum, then to no turn, and prints as code.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from hypothesis import strategies as st
 
 from equivariance_tests.clouds.cloud import Cloud, Setting
 from equivariance_tests.clouds.crystals import CRYSTALS
 from equivariance_tests.clouds.strata import FINITE
-from equivariance_tests.clouds.turns import IMPROPER, PROPER, UNTURNED, Turn
+from equivariance_tests.clouds.turns import GENERIC_ORIENTATION, IMPROPER, PROPER, UNTURNED, Turn
+from symmetrize.groups import Group, has_reflections
 
 LARGEST_SEED = 99
 # So many times the largest number of points: a quarter of the clouds, about, lacks some points
 ENOUGH = 3
 # An orientation in which coordinates are exchanged, and generic ones
-ORIENTATIONS = (UNTURNED, (1, 1, 1, 1), (3, -1, 2, 5), (1, -2, 4, 2), (5, 2, 0, -3))
+ORIENTATIONS = (UNTURNED, (1, 1, 1, 1), GENERIC_ORIENTATION, (1, -2, 4, 2), (5, 2, 0, -3))
 SCALES = (0, 3, -3, 6, -6)
 OFFSETS = (0, 3, 6)
 
@@ -80,9 +81,9 @@ def batches(max_structures: int = 4, max_points: int = 6) -> st.SearchStrategy[l
 
 
 @st.composite
-def turns(draw: Callable[..., Any], group: Literal["O(3)", "SO(3)"] = "O(3)") -> Turn:
+def turns(draw: Callable[..., Any], group: Group = "O(3)") -> Turn:
     """An element of the group: one of the special ones, or a generic one."""
-    improper = IMPROPER if group == "O(3)" else {}
+    improper = IMPROPER if has_reflections(group) else {}
     if draw(st.booleans()):
         return draw(st.sampled_from([*PROPER.values(), *improper.values()]))
     whole = st.integers(-3, 3)

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from equivariance_tests.clouds.carried import carrying
-from symmetrize import Contract
+from equivariance_tests.clouds.edges import Edges
+from symmetrize import Contract, Output
 
 # Distances below this part of the coordinates are their rounding
 ROUNDED = 2.0**-48
@@ -35,6 +36,7 @@ class Structure:
         further: (m, 3) further positions by name, which turn and move along.
         carries: kinds of what it carries, see ``carried``; made of its points when it is collated.
         kept: data of a user with whatever else its model reads, which stays as it is.
+        edges: pairs of points, of a model with outputs of edges.
     """
 
     positions: Float[Tensor, "points 3"]
@@ -46,9 +48,18 @@ class Structure:
     further: Mapping[str, Float[Tensor, "others 3"]] = field(default_factory=dict)
     carries: frozenset[str] = frozenset()
     kept: Data | None = None
+    edges: Edges | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def number_of_rows(self, output: Output) -> int:
+        """How many rows an output has of this structure alone."""
+        if output.rows == "edge":
+            listed = None if self.kept is None else self.kept.get("edge_index")
+            index = listed if self.edges is None else self.edges.index
+            return 0 if index is None else index.size(1)
+        return len(self) if output.rows == "point" else 1
 
     @property
     def extent(self) -> float:
@@ -101,9 +112,11 @@ class Structure:
                 "order: give data with pos, z, cell and declared inputs alone, and let `prepare` "
                 "add the rest"
             )
+        positions = self.positions[order]
         return replace(
             self,
-            positions=self.positions[order],
+            positions=positions,
+            edges=None if self.edges is None else self.edges.permuted(order, positions),
             species=None if self.species is None else self.species[order],
             inputs={
                 name: values[order] if self.by_point(name) else values
@@ -124,7 +137,10 @@ class Structure:
         further = {
             name: torch.cat([others, other.further[name]]) for name, others in self.further.items()
         }
-        return replace(self, positions=positions, species=both, inputs=inputs, further=further)
+        edges = None if self.edges is None else Edges.of(positions, self.edges.within)
+        return replace(
+            self, positions=positions, species=both, inputs=inputs, further=further, edges=edges
+        )
 
     def by_point(self, name: str) -> bool:
         """Whether an input has one row for each point."""
@@ -150,6 +166,8 @@ class Structure:
             lines.append(f"pbc=torch.tensor([{self.pbc.tolist()}])")
         for name, values in {**self.inputs, **self.further}.items():
             lines.append(f"{name}=torch.tensor({values.tolist()}, dtype=torch.float64)")
+        if self.edges is not None:
+            lines.append(f"edge_index=torch.tensor({self.edges.index.tolist()}).long()")
         if len(self) == 0:
             lines[0] = "pos=torch.zeros(0, 3, dtype=torch.float64)"
         return "Data(\n" + "".join(f"    {line},\n" for line in lines) + ")"
@@ -174,6 +192,8 @@ def collate(
             item.cell, item.pbc = structure.cell.to(dtype)[None], structure.pbc[None]
         for name, values in {**structure.inputs, **structure.further}.items():
             item[name] = values.to(dtype)
+        if structure.edges is not None:
+            item.edge_index = structure.edges.index
         items.append(carrying(item, structure.carries))
     follow = list(structures[0].further) if structures else []
     return Batch.from_data_list(items, follow_batch=follow).to(device)

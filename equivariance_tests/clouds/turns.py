@@ -13,6 +13,8 @@ from torch import Tensor
 
 Quaternion = tuple[int, int, int, int]
 UNTURNED: Quaternion = (1, 0, 0, 0)
+# In which nothing lies along an axis of coordinates
+GENERIC_ORIENTATION: Quaternion = (3, -1, 2, 5)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ TURNS: dict[str, Turn] = {
     "tiny": Turn(tiny=1e-10),
     "near the north pole": Turn(tiny=1e-8),
     "near the south pole": Turn((0, 1, 0, 0), tiny=-1e-8),
-    "generic": Turn((3, -1, 2, 5)),
+    "generic": Turn(GENERIC_ORIENTATION),
     "inversion": Turn(improper=True),
     "mirror": Turn((0, 0, 0, 1), improper=True),
     "improper": Turn((2, 3, -1, 1), improper=True),

@@ -7,10 +7,15 @@ They show that checks work, and what their failures look like:
 'Lie derivative'
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
+from types import ModuleType
+
 from equivariance_tests.mutants import (
     averages,
     breaks,
     copies,
+    edges,
     forces,
     frames,
     further,
@@ -24,18 +29,43 @@ from equivariance_tests.mutants.averaged import DeepSet, DirectedPairs
 from equivariance_tests.mutants.mutant import Mutant
 from equivariance_tests.mutants.pairs import PairNetwork
 
-MUTANTS: dict[str, Mutant] = {
-    **symmetry.MUTANTS,
-    **representations.MUTANTS,
-    **averages.MUTANTS,
-    **frames.MUTANTS,
-    **breaks.MUTANTS,
-    **memory.MUTANTS,
-    **copies.MUTANTS,
-    **further.MUTANTS,
-    **numbers.MUTANTS,
-    **forces.MUTANTS,
-    **rounds.MUTANTS,
-}
+# Each has ``MUTANTS``, and may have ``ALSO``: for the name of a check, mutants of other files on
+# which it must fail, too. So a new check and all that is said of it stand in one file
+FILES = (
+    symmetry,
+    representations,
+    averages,
+    frames,
+    breaks,
+    memory,
+    copies,
+    further,
+    numbers,
+    forces,
+    rounds,
+    edges,
+)
+
+
+def gathered(files: Iterable[ModuleType]) -> dict[str, Mutant]:
+    """All mutants by name, each with all checks that must fail on it.
+
+    Raises:
+        ValueError: if a file says of a mutant that it is seen, and there is no such mutant.
+    """
+    found: dict[str, Mutant] = {}
+    for file in files:
+        found |= file.MUTANTS
+    for file in files:
+        for check, names in getattr(file, "ALSO", {}).items():
+            unknown = sorted(set(names) - set(found))
+            if unknown:
+                raise ValueError(f"{check!r} is said to fail on {unknown}: there are {list(found)}")
+            for name in names:
+                found[name] = replace(found[name], fails=found[name].fails | {check})
+    return found
+
+
+MUTANTS: dict[str, Mutant] = gathered(FILES)
 
 __all__ = ["MUTANTS", "DeepSet", "DirectedPairs", "Mutant", "PairNetwork"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from symmetrize.arrays.segments import counts, segment_sum
 from symmetrize.contract import Contract, Smoothness
 from symmetrize.data.clusters import clusters
+from symmetrize.data.forms import plain_tensor
 from symmetrize.data.layout import extended, layout
 from symmetrize.data.reading import check_inputs, fields_of, read_points
 from symmetrize.data.rows import Layout, RowsOf
@@ -39,13 +40,11 @@ class _Environments(Scene):
         neighbors: what frames are made from.
         structures: whose the centers are.
         reduce: over the centers of each structure.
-        lost: number of edges that are in no environment.
     """
 
     neighbors: Vectors
     structures: Layout
     reduce: Reduce | None
-    lost: int
 
     clouds = "environments"
     without_edges = (
@@ -64,9 +63,12 @@ class _Environments(Scene):
             ValueError: if there are no edges to count, or one is in no environment.
         """
         found = super().answers_of(rows, output)
-        if rows == "edge" and self.lost:
+        lost = 0
+        if rows == "edge" and found.counts is not None:
+            lost = len(found) - int(found.counts.sum())
+        if lost:
             raise ValueError(
-                f"{output} is declared per_edge, but {self.lost} of {len(found)} edges are longer "
+                f"{output} is declared per_edge, but {lost} of {len(found)} edges are longer "
                 f"than the cutoff {self.neighbors.cutoff} of the frames, so that no environment "
                 'has them: leave them out, use frames with a longer cutoff, or scope="structure"'
             )
@@ -101,17 +103,18 @@ class Centers(Scope):
             "structure": Answers(each),
             "point": Answers(each, found.owner, central),
         }
-        lost = 0
         if edges is not None:
-            ends = source.data.edge_index[0]
-            answers["edge"] = Answers(data.edge_index[0], edges, central[ends])
-            lost = len(data.edge_index[0]) - int(central[ends].sum())
+            whole, taken = plain_tensor(data.edge_index)[0], plain_tensor(source.data.edge_index)[0]
+            answers["edge"] = Answers(whole, edges, central[taken])
         if view.prepare is not None:
+            given = source.data.get("edge_index")
             prepared = view.prepare(source.data)
+            if prepared.get("edge_index") is not given:  # no longer those of the data
+                answers.pop("edge", None)
             source = replace(source, data=prepared, layout=extended(source.layout, prepared))
         fields = fields_of(source.data, source.layout, view.inputs, envelope=found.envelope)
         neighbors = replace(found.cloud, fields=fields)
-        return _Environments(source, answers, neighbors, rows, view.reduce, lost)
+        return _Environments(source, answers, neighbors, rows, view.reduce)
 
     def check(self, view: View, declared: Contract | None) -> None:
         """Refuse further positions, and environments without an end or too small."""

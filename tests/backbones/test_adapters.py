@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch_geometric import nn as pyg
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn.models import DimeNet
+from torch_geometric.nn.models import dimenet as dimenet_module
 
 from backbones.adapters import Call, Dense, connect, offer_to_pyg
 from backbones.graphs import fps, knn, ties
@@ -626,9 +627,24 @@ def test_a_network_that_wants_pyg_lib_is_told_of_the_way_out(
 ) -> None:
     monkeypatch.setattr(torch_geometric.typing, "WITH_RADIUS", False)
     net = Call(pyg.radius_graph, "pos, r=reach")
+    net.lends = False
     with pytest.raises(ImportError) as raised:
         net(Data(pos=torch.rand(3, 3), reach=1.0))
     assert "offer_to_pyg()" in raised.value.__notes__[0]
+
+
+def test_a_network_that_wants_pyg_lib_is_lent_graphs_while_it_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch_geometric.typing, "WITH_RADIUS", False)
+    before = dict(vars(torch_geometric.typing)), dimenet_module.triplets
+    net = Call(pyg.radius_graph, "pos, r=reach")
+    cloud = Data(pos=torch.rand(3, 3), reach=10.0)
+    for _ in range(2):  # the first call finds out
+        assert net(cloud).shape == (2, 6)
+        assert (vars(torch_geometric.typing), dimenet_module.triplets) == before
+    with pytest.raises(ImportError, match="pyg-lib"):
+        pyg.radius_graph(cloud.pos, 1.0)
 
 
 def test_what_connects_can_be_pickled() -> None:

@@ -444,7 +444,7 @@ REFUSED = {
     "arguments in a list": (lambda d: d.update(arguments=[1]), "must hold arguments by name"),
     "an unknown claim": (
         lambda d: d["arguments"]["outputs"]["energy"].update(unit="eV"),
-        "output 'energy' must have the fields",
+        "output 'energy' has no unit, but: representation, rows",
     ),
 }
 

@@ -13,15 +13,16 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from backbones import DGCNN, PET, PointNet, PointNetPlusPlus, PointTransformer
+from equivariance_tests.measure.trial import Trial
 from equivariance_tests.mutants.averaged import LENGTH, DeepSet
 from equivariance_tests.mutants.breaks import HardCutoff, Rectified
 from equivariance_tests.mutants.copies import CARRIES, Reader
+from equivariance_tests.mutants.edges import Blocks
 from equivariance_tests.mutants.forces import Potential
 from equivariance_tests.mutants.further import Beside
 from equivariance_tests.mutants.memory import SKIN, StaleNeighbors
 from equivariance_tests.mutants.pairs import CONTRACT, CUTOFF, PairNetwork, Pairs, summed
 from equivariance_tests.mutants.rounds import Messages, claimed
-from equivariance_tests.subject import Subject
 from symmetrize import (
     Contract,
     HierarchicalFrames,
@@ -43,9 +44,9 @@ class Healthy:
     contract: Contract | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def subject(self, **options: Any) -> Subject:
+    def trial(self, **options: Any) -> Trial:
         """The model and its claims, to be checked."""
-        return Subject(self.make(), self.contract, **{**self.options, **options})
+        return Trial.of(self.make(), self.contract, **{**self.options, **options})
 
 
 def seeded(make: Callable[[], nn.Module], gain: float = 1.0) -> nn.Module:
@@ -314,4 +315,6 @@ HEALTHY: dict[str, Healthy] = {
     "ASE calculator": Healthy(
         morse, Contract({"energy": "0e"}, cutoff=CUTOFF, extensive=True, smoothness=0)
     ),
+    # rows of edges
+    "blocks of edges": Healthy(Blocks),
 }

@@ -12,23 +12,17 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from backbones import PET
-from equivariance_tests.checks.batching import Batching
-from equivariance_tests.checks.check import Check, Outcome
-from equivariance_tests.checks.determinism import Determinism
+from equivariance_tests.checks.base import Check, Outcome
+from equivariance_tests.checks.batching import Batching, NotBatched
+from equivariance_tests.checks.determinism import Determinism, NotDeterministic
 from equivariance_tests.checks.finiteness import Finiteness
-from equivariance_tests.checks.history import History, history_machine
+from equivariance_tests.checks.history import History
 from equivariance_tests.checks.permutation import Permutation
-from equivariance_tests.checks.placement import Placement
+from equivariance_tests.checks.placement import Placement, WrongDtype
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import (
-    NonFinite,
-    NotBatched,
-    NotDeterministic,
-    Raises,
-    Stale,
-    WrongDtype,
-)
-from equivariance_tests.subject import Subject
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.measure.walk import history_machine
+from equivariance_tests.report.failures import NonFinite, Raises, Stale
 from symmetrize import Contract, Symmetrizer, per_point
 from tests.common.networks import DeepSet
 
@@ -39,14 +33,14 @@ REACH = 3.0
 ENERGY = Contract("0e", cutoff=REACH, smoothness=2)
 
 
-def judged(check: Check, subject: Subject) -> list[Outcome]:
+def judged(check: Check, trial: Trial) -> list[Outcome]:
     """The outcomes on all cases."""
-    assert check.silent(subject) is None
-    return check.outcomes(subject, check.cases(subject.contract))
+    assert check.reason_to_skip(trial) == ""
+    return check.outcomes(trial, check.cases(trial.contract))
 
 
-def failures(check: Check, subject: Subject) -> list:
-    return [one.failure for one in judged(check, subject) if one.failure is not None]
+def failures(check: Check, trial: Trial) -> list:
+    return [one.failure for one in judged(check, trial) if one.failure is not None]
 
 
 def pairs(data: Batch) -> tuple[Tensor, Tensor]:
@@ -118,22 +112,22 @@ HEALTHY = {
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", HEALTHY)
 def test_healthy_models_pass(name, dtype):
-    subject = Subject(*HEALTHY[name](), dtype=dtype)
+    trial = Trial.of(*HEALTHY[name](), dtype=dtype)
     for check in CHECKS:
-        outcomes = judged(check, subject)
+        outcomes = judged(check, trial)
         assert [one.failure for one in outcomes if one.failure] == []
         assert not any(one.skipped for one in outcomes)
 
 
 def test_a_symmetrized_network_with_species_passes():
-    subject = Subject(symmetrized_pet(), species=[1, 8])
+    trial = Trial.of(symmetrized_pet(), species=[1, 8])
     few = [Cloud("generic", 4, 1, decorated=True), Cloud("empty"), Cloud("coincident", 3)]
     for check in (Finiteness(), Determinism(), Batching(), Placement()):
-        assert [one for one in check.outcomes(subject, few) if one.failure or one.skipped] == []
+        assert [one for one in check.outcomes(trial, few) if one.failure or one.skipped] == []
 
 
 def test_rounding_of_a_large_offset_is_no_error_of_other_laws():
-    outcomes = judged(Permutation(), Subject(LargeOffset(), ENERGY))
+    outcomes = judged(Permutation(), Trial.of(LargeOffset(), ENERGY))
     # an ulp of 1e6 is 1e-10, which is far above the rounding of an answer of order one
     assert max(one.error for one in outcomes) > 1e-11
     assert not any(one.failure for one in outcomes)
@@ -179,14 +173,14 @@ class Overflows(PairSum):
 
 
 def test_answers_that_are_not_finite_are_found_at_coincident_points():
-    (found, *_) = failures(Finiteness(), Subject(Unguarded(), ENERGY))
+    (found, *_) = failures(Finiteness(), Trial.of(Unguarded(), ENERGY))
     assert isinstance(found, NonFinite)
     assert found.cloud.stratum == "coincident"
     assert "output has NaN" in str(found)
 
 
 def test_gradients_that_are_not_finite_are_found_at_coincident_points():
-    found = failures(Finiteness(), Subject(RootAtZero(), ENERGY))
+    found = failures(Finiteness(), Trial.of(RootAtZero(), ENERGY))
     strata = {one.cloud.stratum for one in found}
     assert strata == {"coincident", "point and copy"}
     assert all(isinstance(one, NonFinite) and "gradient" in str(one) for one in found)
@@ -194,24 +188,24 @@ def test_gradients_that_are_not_finite_are_found_at_coincident_points():
 
 def test_gradients_are_not_asked_where_none_is_claimed():
     kinks = Contract("0e", cutoff=REACH, smoothness=0)
-    assert failures(Finiteness(), Subject(RootAtZero(), kinks)) == []
+    assert failures(Finiteness(), Trial.of(RootAtZero(), kinks)) == []
 
 
 def test_what_a_model_raises_is_quoted_with_the_cloud():
-    found = failures(Finiteness(), Subject(RefusesEmpty(), ENERGY))
+    found = failures(Finiteness(), Trial.of(RefusesEmpty(), ENERGY))
     assert {one.cloud.stratum for one in found} == {"empty"}
     assert isinstance(found[0], Raises)
     assert "raises IndexError: no points\n" in str(found[0])
 
 
 def test_an_empty_structure_at_the_end_of_a_batch_counts():
-    found = failures(Finiteness(), Subject(RefusesEmptyInBatches(), ENERGY))
+    found = failures(Finiteness(), Trial.of(RefusesEmptyInBatches(), ENERGY))
     assert {one.cloud.stratum for one in found} == {"empty"}
     assert "in a batch with others" in str(found[0])
 
 
 def test_large_clouds_are_tried():
-    found = failures(Finiteness(), Subject(Overflows(), ENERGY))
+    found = failures(Finiteness(), Trial.of(Overflows(), ENERGY))
     assert any(one.cloud.scale == 6 for one in found)
 
 
@@ -239,19 +233,19 @@ class FirstCall(PairSum):
 
 
 def test_noise_is_random():
-    found = failures(Determinism(), Subject(Noisy(), ENERGY))
+    found = failures(Determinism(), Trial.of(Noisy(), ENERGY))
     assert found
     assert {type(one) for one in found} == {NotDeterministic}
 
 
 def test_what_only_the_first_call_changes_is_memory():
-    found = failures(Determinism(), Subject(FirstCall(), ENERGY))
+    found = failures(Determinism(), Trial.of(FirstCall(), ENERGY))
     assert {type(one) for one in found} == {Stale}
 
 
 def test_other_checks_say_nothing_of_a_random_model():
-    subject = Subject(Noisy(), ENERGY)
-    assert all("random" in (check.silent(subject) or "") for check in (Batching(), History()))
+    trial = Trial.of(Noisy(), ENERGY)
+    assert all("random" in (check.reason_to_skip(trial) or "") for check in (Batching(), History()))
 
 
 # --- batching
@@ -284,15 +278,14 @@ class OneByOne(PairSum):
 
 @pytest.mark.parametrize("mutant", [BatchMean, Position, OneByOne])
 def test_structures_that_share_a_batch_are_found_to_matter(mutant):
-    found = failures(Batching(), Subject(mutant(), ENERGY))
+    found = failures(Batching(), Trial.of(mutant(), ENERGY))
     assert found
     assert {type(one) for one in found} == {NotBatched}
 
 
 def test_a_batch_is_forced_on_models_that_are_called_one_by_one():
-    subject = Subject(OneByOne(), ENERGY)
-    subject.batched = False
-    assert "one structure at a time" in str(failures(Batching(), subject)[0])
+    trial = Trial.of(OneByOne(), ENERGY).one_by_one()
+    assert "one structure at a time" in str(failures(Batching(), trial)[0])
 
 
 # --- dtype and device
@@ -328,7 +321,7 @@ class EarlyReturn(PairSum):
     ],
 )
 def test_outputs_of_another_dtype_are_found(mutant, given, found):
-    wrong = failures(Placement(), Subject(mutant(), ENERGY))
+    wrong = failures(Placement(), Trial.of(mutant(), ENERGY))
     assert {type(one) for one in wrong} == {WrongDtype}
     assert f"positions of {given} the output 'output' is {found}" in str(wrong[0])
     if mutant is EarlyReturn:
@@ -338,7 +331,7 @@ def test_outputs_of_another_dtype_are_found(mutant, given, found):
 def test_a_precision_that_a_model_refuses_is_no_failure():
     weights = torch.ones(3, 1, dtype=torch.float64)
     outcomes = judged(
-        Placement(), Subject(lambda positions: (positions @ weights).sum(0), Contract("0e"))
+        Placement(), Trial.of(lambda positions: (positions @ weights).sum(0), Contract("0e"))
     )
     assert not any(one.failure for one in outcomes)
     assert all("does not take float32" in one.skipped for one in outcomes)
@@ -400,15 +393,15 @@ def closure_that_keeps_pairs():
 
 def used(model: PairSum) -> PairSum:
     """A model that has been asked before; what it kept must not hide that it keeps it."""
-    first = Subject(PairSum(), ENERGY)
-    model(first.batch(first.structures([Cloud("generic", 5, 8)])))
+    first = Trial.of(PairSum(), ENERGY)
+    model(first.subject.batch(first.structures([Cloud("generic", 5, 8)])))
     return model
 
 
 def test_stale_neighbor_lists_are_found_in_few_steps():
     said = io.StringIO()
     with redirect_stdout(said):
-        (found,) = failures(History(), Subject(used(KeepsPairsTooLong()), ENERGY))
+        (found,) = failures(History(), Trial.of(used(KeepsPairsTooLong()), ENERGY))
     assert isinstance(found, Stale)
     # one question, and at most two changes
     assert len(found.details["steps"].split("; ")) <= 3
@@ -417,16 +410,16 @@ def test_stale_neighbor_lists_are_found_in_few_steps():
 
 @pytest.mark.parametrize("name", ["sum over pairs", "large offset", "function of positions"])
 def test_models_without_a_memory_pass(name):
-    assert failures(History(), Subject(*HEALTHY[name]())) == []
+    assert failures(History(), Trial.of(*HEALTHY[name]())) == []
 
 
 def test_a_list_that_is_made_anew_in_time_is_not_stale():
-    assert failures(History(), Subject(KeepsPairsJustLongEnough(), ENERGY)) == []
+    assert failures(History(), Trial.of(KeepsPairsJustLongEnough(), ENERGY)) == []
 
 
 def test_plain_functions_with_a_memory_are_found():
     contract = Contract("0e", smoothness=None)
-    (found,) = failures(History(), Subject(closure_that_keeps_pairs(), contract))
+    (found,) = failures(History(), Trial.of(closure_that_keeps_pairs(), contract))
     assert isinstance(found, Stale)
 
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from backbones.adapters import connect
-from equivariance_tests.calculators import SHAPES, OfAtoms
-from equivariance_tests.calls import as_network
 from equivariance_tests.clouds import Cloud, Structure
-from equivariance_tests.subject import Subject
+from equivariance_tests.model.calculators import SHAPES, OfAtoms
+from equivariance_tests.model.calls import as_network
+from equivariance_tests.model.subject import Subject
 from symmetrize import Contract, per_point
 
 # A ragged batch with an empty structure in its middle
@@ -72,7 +72,7 @@ class Module(nn.Module):
     ],
 )
 def test_every_convention_gives_one_row_for_each_structure(model: Any, call: str | None) -> None:
-    subject = Subject(model, SCALAR, call=call)
+    subject = Subject.of(model, SCALAR, call=call)
     structures = subject.structures(CLOUDS)
     each(subject(structures).values["output"], structures, moment)
 
@@ -86,14 +86,14 @@ def test_every_convention_gives_one_row_for_each_structure(model: Any, call: str
     ],
 )
 def test_outputs_of_points_have_one_row_for_each_point(model: Any, call: str | None) -> None:
-    subject = Subject(model, FIELD, call=call)
+    subject = Subject.of(model, FIELD, call=call)
     structures = subject.structures(CLOUDS)
     each(subject(structures).values["output"], structures, torch.tanh)
 
 
 def test_several_outputs_have_names() -> None:
     contract = Contract({"energy": "0e", "forces": per_point("1o")})
-    subject = Subject(lambda r: {"energy": moment(r), "forces": r.tanh()}, contract)
+    subject = Subject.of(lambda r: {"energy": moment(r), "forces": r.tanh()}, contract)
     structures = subject.structures(CLOUDS)
     answers = subject(structures)
     each(answers.values["energy"], structures, moment)
@@ -106,7 +106,7 @@ def test_edges_are_made_by_what_prepares_the_batch() -> None:
             0, edge_index[1], torch.ones_like(pos[edge_index[0], :1])
         )
 
-    subject = Subject(count, Contract(per_point("0e")), prepare=connect(radius=1.5))
+    subject = Subject.of(count, Contract(per_point("0e")), prepare=connect(radius=1.5))
     structures = subject.structures(CLOUDS)
 
     def neighbors(positions: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ def test_inputs_of_the_contract_are_arguments_by_name() -> None:
         return (pos * field).sum(1)
 
     contract = Contract(per_point("0e"), inputs={"field": "1o"})
-    subject = Subject(work, contract)
+    subject = Subject.of(work, contract)
     structures = subject.structures([Cloud("generic", 4, decorated=True)])
     expected = (structures[0].positions * structures[0].inputs["field"]).sum(1, keepdim=True)
     torch.testing.assert_close(subject(structures).values["output"], expected)
@@ -142,14 +142,14 @@ def test_what_cannot_be_called_is_refused(
 
 
 def test_rows_that_are_missing_are_missed() -> None:
-    subject = Subject(lambda data: data.pos.sum().reshape(1), SCALAR)
+    subject = Subject.of(lambda data: data.pos.sum().reshape(1), SCALAR)
     with pytest.raises(ValueError, match="must have one row for each"):
         subject(subject.structures(CLOUDS))
 
 
 def test_a_model_without_a_contract_is_refused() -> None:
     with pytest.raises(ValueError, match="declares no contract"):
-        Subject(of_data)
+        Subject.of(of_data)
 
 
 # --- ASE
@@ -166,17 +166,21 @@ def lennard_jones() -> Any:
 def test_a_calculator_answers_as_it_does_for_atoms() -> None:
     from ase import Atoms
 
-    subject = Subject(lennard_jones(), ATOMISTIC)
+    subject = Subject.of(lennard_jones(), ATOMISTIC)
     structures = subject.structures(CLOUDS)
     answers = subject(structures)
     for i, one in enumerate(structures):
         if len(one) == 0:
-            assert float(answers.of(i)["energy"]) == 0.0
-            assert answers.of(i)["forces"].shape == (0, 3)
+            assert float(answers.of(i).values["energy"]) == 0.0
+            assert answers.of(i).values["forces"].shape == (0, 3)
             continue
         atoms = Atoms(f"H{len(one)}", positions=one.positions.numpy(), calculator=lennard_jones())
-        assert float(answers.of(i)["energy"]) == pytest.approx(atoms.get_potential_energy(), rel=0)
-        torch.testing.assert_close(answers.of(i)["forces"], torch.as_tensor(atoms.get_forces()))
+        assert float(answers.of(i).values["energy"]) == pytest.approx(
+            atoms.get_potential_energy(), rel=0
+        )
+        torch.testing.assert_close(
+            answers.of(i).values["forces"], torch.as_tensor(atoms.get_forces())
+        )
 
 
 def test_species_are_atomic_numbers_and_hydrogen_without_them() -> None:
@@ -191,20 +195,20 @@ def test_species_are_atomic_numbers_and_hydrogen_without_them() -> None:
 
     contract = Contract({"energy": "0e", "dipole": "1o"})
     cloud = Cloud("generic", 4, decorated=True)
-    with_species = Subject(Charges(), contract, species=[29, 47])
+    with_species = Subject.of(Charges(), contract, species=[29, 47])
     (structure,) = with_species.structures([cloud])
     assert structure.species is not None
     values = with_species([structure]).values
     assert float(values["energy"]) == float(structure.species.sum())
     expected = structure.species.double() @ structure.positions
     torch.testing.assert_close(values["dipole"][0], expected)
-    without = Subject(Charges(), contract)
+    without = Subject.of(Charges(), contract)
     assert float(without(without.structures([cloud])).values["energy"]) == 4.0
 
 
 def test_the_stress_is_a_tensor_and_zero_without_a_volume() -> None:
     contract = Contract({"stress": "ij=ji"}, cutoff=3.0, periodic=True)
-    subject = Subject(lennard_jones(), contract)
+    subject = Subject.of(lennard_jones(), contract)
     structures = subject.structures([Cloud("crystal, skewed", 3), Cloud("generic", 3)])
     periodic, finite = subject(structures).values["stress"].reshape(-1, 3, 3)
     assert float(periodic.diagonal().abs().min()) > 0
@@ -214,7 +218,7 @@ def test_the_stress_is_a_tensor_and_zero_without_a_volume() -> None:
 
 def test_a_calculator_forgets_between_structures() -> None:
     """ASE compares positions to within 1e-15: what is that near would come from its cache."""
-    subject = Subject(lennard_jones(), ATOMISTIC)
+    subject = Subject.of(lennard_jones(), ATOMISTIC)
     structures = subject.structures([Cloud("generic", 4)])
     calculator = subject.net.calculator  # type: ignore[attr-defined]
     subject(structures)
@@ -223,9 +227,9 @@ def test_a_calculator_forgets_between_structures() -> None:
 
 
 def test_a_calculator_follows_the_precision_of_the_positions() -> None:
-    subject = Subject(lennard_jones(), ATOMISTIC, dtype=torch.float32)
+    subject = Subject.of(lennard_jones(), ATOMISTIC, dtype=torch.float32)
     batch = subject.batch(subject.structures(CLOUDS))
-    assert {value.dtype for value in subject.raw(batch).values()} == {torch.float32}
+    assert {value.dtype for value in subject.raw(batch).values.values()} == {torch.float32}
 
 
 @pytest.mark.parametrize(

@@ -26,18 +26,20 @@ from equivariance_tests import (
     clouds,
 )
 from equivariance_tests import assertions as assertions_module
-from equivariance_tests.assertions import subject_of
+from equivariance_tests.assertions import trial_of
 from equivariance_tests.certification import Certification
+from equivariance_tests.certification.draws import drawn
+from equivariance_tests.certification.shrinking import Shrinker, rank
 from equivariance_tests.checks import Check, Outcome
+from equivariance_tests.checks.equivariance import NotEquivariant, WrongParity
+from equivariance_tests.checks.translation import NotTranslated
 from equivariance_tests.clouds import STRATA, Setting
 from equivariance_tests.clouds.crystals import CRYSTALS
-from equivariance_tests.draws import drawn
-from equivariance_tests.failures import Jump, NonFinite, NotEquivariant, NotTranslated, WrongParity
-from equivariance_tests.figure import draw
+from equivariance_tests.measure.trial import Trial
 from equivariance_tests.mutants import MUTANTS, PairNetwork
-from equivariance_tests.screen import WIDTH
-from equivariance_tests.shrinking import Shrinker, rank
-from equivariance_tests.subject import Subject
+from equivariance_tests.report.failures import Jump, NonFinite
+from equivariance_tests.report.figure import draw
+from equivariance_tests.report.text import WIDTH
 from symmetrize import Symmetrizer
 from tests.common.healthy import HEALTHY
 from tests.common.networks import DeepSet
@@ -141,7 +143,7 @@ def test_all_strata_are_drawn():
 @pytest.mark.parametrize("periodic", [False, True], ids=["finite", "periodic"])
 def test_deep_tries_100_000_inputs(periodic):
     contract = Contract(OUTPUTS, cutoff=3.0, smoothness=2 if periodic else None, periodic=periodic)
-    certification = Certification(Subject(BARE, contract), "deep")
+    certification = Certification(Trial.of(BARE, contract), "deep")
     laws = [check for check in CHECKS if not check.slow]
     assert sum(certification._share(check) for check in laws) >= 100_000
     assert PROFILES["fast"].clouds < PROFILES["ci"].clouds < PROFILES["deep"].clouds
@@ -178,9 +180,9 @@ class NeverAlone(PairNetwork):
 
 @pytest.mark.parametrize(("model", "batched"), [(NeverAlone(), True), (Leaking(), False)])
 def test_only_models_that_mix_up_their_batch_are_asked_one_by_one(model, batched):
-    certification = Certification(Subject(model), ONE_BY_ONE)
+    certification = Certification(Trial.of(model), ONE_BY_ONE)
     assert certification.finding("batching").verdict == "failed"
-    assert certification.subject.batched is batched
+    assert certification.trial.subject.batched is batched
     # what it does not answer alone is told once, and not taken for a fault of symmetry
     assert certification.finding("parity").verdict == "passed"
 
@@ -229,21 +231,35 @@ class Crashing(Check):
     name = "crashing"
     law = "no law"
 
-    def outcomes(self, subject, clouds):
+    def judged(self, trial, clouds):
         raise ZeroDivisionError("in the check")
 
 
 class Silent(Crashing):
     name = "silent"
 
-    def outcomes(self, subject, clouds):
+    def judged(self, trial, clouds):
         return [Outcome(cloud, skipped="nothing to say about this cloud") for cloud in clouds]
 
 
-def test_a_check_that_crashes_is_neither_hidden_nor_passed(monkeypatch):
-    checks = (*CHECKS[:3], Crashing(), Silent())
-    monkeypatch.setattr("equivariance_tests.certification.CHECKS", checks)
-    report = certified(PairNetwork())
+class Impostor(Silent):
+    name = "parity"
+
+
+def test_a_check_of_ones_own_has_a_name_of_its_own():
+    with pytest.raises(ValueError, match="there are two checks 'parity'"):
+        certified(PairNetwork(), checks=[Impostor()])
+
+
+def test_a_check_of_ones_own_may_be_known_to_fail():
+    with pytest.raises(ValueError, match="there is no check 'silent'"):
+        certified(PairNetwork(), checks=["parity"], known=["silent"])
+    report = certified(PairNetwork(), checks=[Silent()], known=["silent"])
+    assert report["silent"].verdict == "skipped"
+
+
+def test_a_check_that_crashes_is_neither_hidden_nor_passed():
+    report = certified(PairNetwork(), checks=[*CHECKS[:3], Crashing(), Silent()])
     assert report["crashing"].verdict == "could not run"
     assert report["crashing"].reason == "ZeroDivisionError: in the check"
     assert report["silent"].verdict == "skipped"
@@ -477,12 +493,12 @@ def test_hypothesis_finds_one_failure_and_makes_it_small():
 
 def test_what_was_measured_is_kept_until_the_model_changes():
     net = PairNetwork()
-    before = subject_of(net, None, False, {})
-    assert subject_of(net, None, False, {}) is before
-    assert subject_of(net, None, True, {}) is not before
+    before = trial_of(net, None, False, {})
+    assert trial_of(net, None, False, {}) is before
+    assert trial_of(net, None, True, {}) is not before
     with torch.no_grad():
         net.outer.mul_(2.0)
-    after = subject_of(net, None, False, {})
+    after = trial_of(net, None, False, {})
     assert after is not before
-    assert subject_of(net, None, False, {"dtype": torch.float32}) is not after
-    assert subject_of(net, None, False, {}) is after
+    assert trial_of(net, None, False, {"dtype": torch.float32}) is not after
+    assert trial_of(net, None, False, {}) is after

@@ -9,8 +9,8 @@ import pytest
 
 from equivariance_tests import Contract, Profile, per_point
 from equivariance_tests.__main__ import found, made, main
-from equivariance_tests.contracts_in_toml import contract_of_toml
-from equivariance_tests.profiles import PROFILES
+from equivariance_tests.certification.contracts_in_toml import contract_of_toml
+from equivariance_tests.certification.profiles import PROFILES
 
 ROOT = Path(__file__).parents[2]
 MODELS = """

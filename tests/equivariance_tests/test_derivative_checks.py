@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from equivariance_tests.checks.derivatives import DerivativeLaw
-from equivariance_tests.checks.gradients import Differences, Gradients
-from equivariance_tests.checks.lie import LieDerivative, generator
-from equivariance_tests.checks.work import WorkClosure
+from equivariance_tests.checks.derivative_law import DerivativeLaw
+from equivariance_tests.checks.gradients import Gradients, WrongGradient
+from equivariance_tests.checks.lie import LieDerivative, NotStationary, generator
+from equivariance_tests.checks.work import WorkClosure, WorkNotClosed
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import NotStationary, WorkNotClosed, WrongGradient
-from equivariance_tests.subject import Subject
+from equivariance_tests.measure.differences import Differences
+from equivariance_tests.measure.trial import Trial
 from symmetrize import Contract, Symmetrizer, per_point
 from symmetrize.representation import as_representation
 from tests.common.networks import DeepSet
@@ -27,13 +27,13 @@ DTYPES = (torch.float64, torch.float32)
 OUTPUTS = {"energy": "0e", "vector": "1o"}
 
 
-def judged(law: DerivativeLaw, subject: Subject) -> list:
-    assert law.silent(subject) is None
-    return law.outcomes(subject, law.cases(subject.contract))
+def judged(law: DerivativeLaw, trial: Trial) -> list:
+    assert law.reason_to_skip(trial) == ""
+    return law.outcomes(trial, law.cases(trial.contract))
 
 
-def failures(law: DerivativeLaw, subject: Subject) -> list:
-    return [one.failure for one in judged(law, subject) if one.failure is not None]
+def failures(law: DerivativeLaw, trial: Trial) -> list:
+    return [one.failure for one in judged(law, trial) if one.failure is not None]
 
 
 class PairSum(nn.Module):
@@ -141,23 +141,23 @@ HEALTHY = {
 @pytest.mark.parametrize("name", HEALTHY)
 def test_right_derivatives_pass(name, dtype):
     for law in LAWS:
-        subject = Subject(HEALTHY[name](), dtype=dtype)
-        assert failures(law, subject) == []
+        trial = Trial.of(HEALTHY[name](), dtype=dtype)
+        assert failures(law, trial) == []
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
 def test_most_clouds_have_their_say(law):
     for name in ("sum over pairs", "symmetrized deep set"):
-        outcomes = judged(law, Subject(HEALTHY[name]()))
+        outcomes = judged(law, Trial.of(HEALTHY[name]()))
         assert sum(bool(one.skipped) for one in outcomes) <= len(outcomes) / 20
 
 
 def test_kinks_that_are_declared_pass():
-    subject = Subject(Kinked())
-    assert failures(Gradients(), subject) == []
-    assert failures(WorkClosure(), subject) == []
-    assert LieDerivative().silent(subject) == "no continuous derivative is claimed"
-    (outcome,) = Gradients().outcomes(subject, [Cloud("line")])
+    trial = Trial.of(Kinked())
+    assert failures(Gradients(), trial) == []
+    assert failures(WorkClosure(), trial) == []
+    assert LieDerivative().reason_to_skip(trial) == "no continuous derivative is claimed"
+    (outcome,) = Gradients().outcomes(trial, [Cloud("line")])
     assert outcome.skipped == "a kink may lie on this stratum"
 
 
@@ -189,14 +189,14 @@ class DetachedWithKinks(DetachedWeights):
 
 @pytest.mark.parametrize("mutant", [DetachedWeights, FaintlyDetached, DetachedWithKinks])
 def test_detached_weights_are_found_by_differences(mutant):
-    found = failures(Gradients(), Subject(mutant()))
+    found = failures(Gradients(), Trial.of(mutant()))
     assert found
     assert {type(one) for one in found} == {WrongGradient}
 
 
 @pytest.mark.parametrize("mutant", [DetachedWeights, DetachedWithKinks])
 def test_detached_weights_are_found_by_their_work(mutant):
-    outcomes = judged(WorkClosure(), Subject(mutant()))
+    outcomes = judged(WorkClosure(), Trial.of(mutant()))
     assert {type(one.failure) for one in outcomes if one.failure} == {WorkNotClosed}
     # a single point has no pairs
     assert sum(one.failure is not None for one in outcomes) >= len(outcomes) / 2
@@ -205,11 +205,11 @@ def test_detached_weights_are_found_by_their_work(mutant):
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("law", [Gradients(), WorkClosure()], ids=lambda law: law.name)
 def test_detached_weights_are_found_in_either_precision(law, dtype):
-    assert failures(law, Subject(DetachedWeights(), dtype=dtype))
+    assert failures(law, Trial.of(DetachedWeights(), dtype=dtype))
 
 
 def test_the_displacement_is_told_in_numbers_that_can_be_read():
-    failure = failures(Gradients(), Subject(DetachedWeights()))[0]
+    failure = failures(Gradients(), Trial.of(DetachedWeights()))[0]
     numbers = torch.tensor(failure.details["along"])
     assert bool((numbers * 64 == (numbers * 64).round()).all())
 
@@ -223,7 +223,7 @@ class Steps(PairSum):
 
 
 def test_a_staircase_does_work_without_a_slope():
-    assert failures(WorkClosure(), Subject(Steps()))
+    assert failures(WorkClosure(), Trial.of(Steps()))
 
 
 # --- no gradients
@@ -248,14 +248,16 @@ class RefusesTwo(PairSum):
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
 def test_nothing_is_said_without_gradients(law):
-    assert "no gradients" in law.silent(Subject(Detached()))
-    assert "no continuity" in law.silent(Subject(PairSum(Contract(OUTPUTS, smoothness=None))))
-    assert "random" in law.silent(Subject(Noisy()))
+    assert "no gradients" in law.reason_to_skip(Trial.of(Detached()))
+    assert "no continuity" in law.reason_to_skip(
+        Trial.of(PairSum(Contract(OUTPUTS, smoothness=None)))
+    )
+    assert "random" in law.reason_to_skip(Trial.of(Noisy()))
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
 def test_what_has_no_answer_is_skipped(law):
-    outcomes = law.outcomes(Subject(RefusesTwo()), [Cloud("pair"), Cloud("generic")])
+    outcomes = law.outcomes(Trial.of(RefusesTwo()), [Cloud("pair"), Cloud("generic")])
     assert [one.skipped for one in outcomes] == ["the model has no answer", ""]
 
 
@@ -274,15 +276,15 @@ UP = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
 
 
 def test_what_sees_which_way_is_up_does_not_turn():
-    found = failures(LieDerivative(), Subject(Upward()))
+    found = failures(LieDerivative(), Trial.of(Upward()))
     assert {type(one) for one in found} == {NotStationary}
     # it may turn about z
     assert {one.details["axis"] for one in found} == {"x", "y"}
 
 
 def test_no_group_no_claim():
-    subject = Subject(PairSum(Contract(OUTPUTS, group=None)))
-    assert LieDerivative().silent(subject) == "no group is claimed"
+    trial = Trial.of(PairSum(Contract(OUTPUTS, group=None)))
+    assert LieDerivative().reason_to_skip(trial) == "no group is claimed"
 
 
 @pytest.mark.parametrize("model", [InField, InCell])
@@ -290,12 +292,12 @@ def test_inputs_and_cells_turn_too(model):
     clouds = [Cloud("generic", 4, 1), Cloud("generic", 4, 1, decorated=True)]
     clouds += [Cloud("crystal", 3, 1)] if model is InCell else []
     of_structures = ["field", "strain"] if model is InField else []
-    subject = Subject(model(), of_structures=of_structures)
-    outcomes = LieDerivative().outcomes(subject, clouds)
+    trial = Trial.of(model(), of_structures=of_structures)
+    outcomes = LieDerivative().outcomes(trial, clouds)
     assert not any(one.failure or one.skipped for one in outcomes)
     # those that nothing but positions turns are judged even if inputs or cells are detached
-    subject = Subject(model(detached=True), of_structures=of_structures)
-    outcomes = LieDerivative().outcomes(subject, clouds)
+    trial = Trial.of(model(detached=True), of_structures=of_structures)
+    outcomes = LieDerivative().outcomes(trial, clouds)
     assert not any(one.failure for one in outcomes)
     assert "no gradient with respect to" in outcomes[-1].skipped
     assert outcomes[0].skipped == ""

@@ -12,17 +12,18 @@ from torch import nn
 from torch_geometric.data import Batch
 
 from backbones.adapters import connect
-from equivariance_tests import Cloud, Contract, Profile, assert_parity, certify, failures
-from equivariance_tests.calls import as_network
+from equivariance_tests import Cloud, Contract, Profile, assert_parity, certify
 from equivariance_tests.certification import Certification
+from equivariance_tests.certification.remaining import Remaining
+from equivariance_tests.certification.shrinking import Shrinker
 from equivariance_tests.checks import CHECKS, Outcome
+from equivariance_tests.checks.equivariance import NotEquivariant
 from equivariance_tests.clouds import Setting
-from equivariance_tests.failures import Failure, NotEquivariant
-from equivariance_tests.figure import draw
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.calls import as_network
 from equivariance_tests.mutants import MUTANTS, PairNetwork
-from equivariance_tests.remaining import Remaining
-from equivariance_tests.shrinking import Shrinker
-from equivariance_tests.subject import Subject
+from equivariance_tests.report.failures import Failure
+from equivariance_tests.report.figure import draw
 from equivariance_tests.suite import EquivarianceSuite
 
 ENERGY = Contract({"energy": "0e"}, cutoff=3.0)
@@ -130,9 +131,9 @@ def test_what_raises_on_some_clouds_only_is_a_matter_of_the_checks():
                 raise RuntimeError("not alone")
             return super().forward(data)
 
-    assert Certification(Subject(Alone())).refusal is None
-    assert Certification(Subject(MUTANTS["NaN output"].make())).refusal is None
-    assert Certification(Subject(PairNetwork())).refusal is None
+    assert Certification(Trial.of(Alone())).refusal is None
+    assert Certification(Trial.of(MUTANTS["NaN output"].make())).refusal is None
+    assert Certification(Trial.of(PairNetwork())).refusal is None
 
 
 def test_a_report_without_findings_is_drawn(tmp_path):
@@ -230,7 +231,6 @@ def kinds(base: type[Failure] = Failure) -> list[type[Failure]]:
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("how", ["pickled", "copied", "deeply copied"])
 def test_a_failure_keeps_all_that_it_has(kind, how):
-    assert kind.__module__ == failures.__name__
     curve = {"x": [0.0, 1.0], "y": [1.0, 2.0], "log": False}
     before = kind("wrong", Cloud("pyramid"), "Data()", 1.0, 2.0, {"order": 1}, curve)
     before.add_note("seen on a Monday")
@@ -296,7 +296,7 @@ def test_time_for_smaller_counterexamples_is_shared(monkeypatch):
 
 def test_the_bar_tells_how_far_all_checks_are():
     seconds = iter(range(100))
-    bar = Remaining([check.name for check in CHECKS], clock=lambda: float(next(seconds)))
+    bar = Remaining(CHECKS, clock=lambda: float(next(seconds)))
     parts = []
     for name in ("determinism", "batching", *(check.name for check in CHECKS)):
         for done in (0, 5, 10):

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from equivariance_tests import Profile, assert_forces_and_stress, assert_work_of_forces, certify
-from equivariance_tests.checks.energies import derivatives_in
-from equivariance_tests.checks.forces import ForcesAndStress
-from equivariance_tests.checks.work_of_forces import WorkOfForces
+from equivariance_tests.checks.forces import ForcesAndStress, WrongForces, WrongStress
+from equivariance_tests.checks.work_of_forces import WorkOfForces, WrongWork
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import Failure, WrongForces, WrongStress, WrongWork
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.energies import derivatives_in
 from equivariance_tests.mutants.forces import CONTRACT, MUTANTS, OUTPUTS, Potential, Scaled
-from equivariance_tests.subject import Subject
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract, Derivatives, per_point
 
 # Shapes are checked in other tests: here they would take most of the time
@@ -29,21 +29,21 @@ GENERIC = Cloud("generic", 5, 1, (3, -1, 2, 5))
 CRYSTAL = Cloud("crystal", 5, 1, (3, -1, 2, 5))
 
 
-def outcomes(law: Any, subject: Subject, clouds: Sequence[Cloud] | None = None) -> list:
-    assert law.silent(subject) is None
-    return law.outcomes(subject, law.cases(subject.contract) if clouds is None else clouds)
+def outcomes(law: Any, trial: Trial, clouds: Sequence[Cloud] | None = None) -> list:
+    assert law.reason_to_skip(trial) == ""
+    return law.outcomes(trial, law.cases(trial.contract) if clouds is None else clouds)
 
 
-def failures(law: Any, subject: Subject, clouds: Sequence[Cloud] | None = None) -> list[Failure]:
-    return [one.failure for one in outcomes(law, subject, clouds) if one.failure is not None]
+def failures(law: Any, trial: Trial, clouds: Sequence[Cloud] | None = None) -> list[Failure]:
+    return [one.failure for one in outcomes(law, trial, clouds) if one.failure is not None]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
 def test_exact_derivatives_pass(law: Any, dtype: torch.dtype) -> None:
-    subject = Subject(Potential(), dtype=dtype)
+    trial = Trial.of(Potential(), dtype=dtype)
     few = law.cases(CONTRACT)[:: 3 if law.slow else 1]
-    found = outcomes(law, subject, few)
+    found = outcomes(law, trial, few)
     assert [one.failure for one in found if one.failure] == []
     # single precision has no digits for clouds of two points next to each other, and for crystals
     assert sum(not one.skipped for one in found) >= len(found) * (
@@ -52,9 +52,9 @@ def test_exact_derivatives_pass(law: Any, dtype: torch.dtype) -> None:
 
 
 def test_a_stress_has_a_spread_though_it_has_none_in_space() -> None:
-    subject = Subject(Potential())
-    assert subject.yardstick.vacuous == ()
-    assert bool(torch.isfinite(subject.yardstick.scales["stress"]).all())
+    trial = Trial.of(Potential())
+    assert trial.spread.vacuous == ()
+    assert bool(torch.isfinite(trial.scales["stress"]).all())
 
 
 # --- in words
@@ -132,22 +132,22 @@ WORDS: dict[str, tuple[Returning, Cloud, str]] = {
 @pytest.mark.parametrize("name", WORDS)
 def test_what_is_wrong_is_told(name: str) -> None:
     model, cloud, words = WORDS[name]
-    (found,) = failures(ForcesAndStress(), Subject(model, CONTRACT), [cloud])
+    (found,) = failures(ForcesAndStress(), Trial.of(model, CONTRACT), [cloud])
     assert type(found) is (WrongForces if cloud == GENERIC else WrongStress)
     assert words in found.said
     assert found.details["output"] == ("forces" if cloud == GENERIC else "stress")
 
 
 def test_the_order_of_ase_is_told() -> None:
-    (found,) = failures(ForcesAndStress(), MUTANTS["stress in another order"].subject(), [CRYSTAL])
+    (found,) = failures(ForcesAndStress(), MUTANTS["stress in another order"].trial(), [CRYSTAL])
     assert "xx, yy, zz, xy, yz, xz, where ase's order is xx, yy, zz, yz, xz, xy" in found.said
 
 
 def test_the_error_is_told_in_its_unit() -> None:
-    subject = Subject(Scaled(0.5), CONTRACT)
-    (found,) = failures(ForcesAndStress(), subject, [GENERIC])
+    trial = Trial.of(Scaled(0.5), CONTRACT)
+    (found,) = failures(ForcesAndStress(), trial, [GENERIC])
     point, true = found.details["point"], found.details["-dE/dx by differences"]
-    answers = subject(subject.structures([GENERIC]))
+    answers = trial(trial.structures([GENERIC]))
     assert found.details["force returned"] == answers.values["forces"][point].tolist()
     expected = max(abs(value) / 2 for value in true)
     assert found.details["error in its unit"] == pytest.approx(expected, rel=1e-6)
@@ -156,14 +156,14 @@ def test_the_error_is_told_in_its_unit() -> None:
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", ["half of the forces", "virial in place of the stress"])
 def test_it_is_seen_in_either_precision(name: str, dtype: torch.dtype) -> None:
-    found = failures(ForcesAndStress(), MUTANTS[name].subject(dtype=dtype))
+    found = failures(ForcesAndStress(), MUTANTS[name].trial(dtype=dtype))
     assert {type(one) for one in found} == {WrongStress if "stress" in name else WrongForces}
 
 
 def test_a_millionth_of_the_forces_is_seen() -> None:
-    subject = Subject(Scaled(1 + 1e-6), CONTRACT)
-    assert failures(ForcesAndStress(), subject, [GENERIC, CRYSTAL])
-    assert failures(WorkOfForces(), subject, [GENERIC])
+    trial = Trial.of(Scaled(1 + 1e-6), CONTRACT)
+    assert failures(ForcesAndStress(), trial, [GENERIC, CRYSTAL])
+    assert failures(WorkOfForces(), trial, [GENERIC])
 
 
 def test_assertions() -> None:
@@ -193,8 +193,8 @@ def test_assertions() -> None:
 def test_outputs_are_told_by_name_and_by_how_they_turn(outputs: Any, names: tuple) -> None:
     assert derivatives_in(Contract(outputs)) == names
     if not names:
-        subject = Subject(lambda data: {}, Contract(outputs))
-        assert "no `energy` with" in (ForcesAndStress().silent(subject) or "")
+        trial = Trial.of(lambda data: {}, Contract(outputs))
+        assert "no `energy` with" in (ForcesAndStress().reason_to_skip(trial) or "")
 
 
 class OfPoints(nn.Module):
@@ -219,8 +219,8 @@ class OfPoints(nn.Module):
 
 def test_energies_of_points_and_virials_of_molecules() -> None:
     # repelling points, whose energy is that of all ordered pairs
-    assert failures(ForcesAndStress(), Subject(OfPoints())) == []
-    found = failures(ForcesAndStress(), Subject(OfPoints(-1.0)))
+    assert failures(ForcesAndStress(), Trial.of(OfPoints())) == []
+    found = failures(ForcesAndStress(), Trial.of(OfPoints(-1.0)))
     assert {type(one) for one in found} == {WrongStress}
 
 
@@ -248,7 +248,7 @@ def test_forces_by_backpropagation_need_no_care() -> None:
     report = certify(Backpropagating(), checks=asked, profile=few, progress=False)
     assert report.passed
     assert "no gradients" in report["gradients"].reason
-    assert failures(ForcesAndStress(), Subject(Backpropagating(2.0)), [GENERIC])
+    assert failures(ForcesAndStress(), Trial.of(Backpropagating(2.0)), [GENERIC])
 
 
 # --- black boxes
@@ -273,8 +273,8 @@ def of_numpy(factor: float, digits: type = np.float64) -> Callable[[Tensor], dic
 def test_no_gradients_are_needed(digits: type, smoothness: float | None) -> None:
     claims = Contract({"energy": "0e", "forces": per_point("1o")}, smoothness=smoothness)
     law = ForcesAndStress()
-    assert failures(law, Subject(of_numpy(1.0, digits), claims)) == []
-    found = failures(law, Subject(of_numpy(0.9, digits), claims), [GENERIC])
+    assert failures(law, Trial.of(of_numpy(1.0, digits), claims)) == []
+    found = failures(law, Trial.of(of_numpy(0.9, digits), claims), [GENERIC])
     assert found
     assert "times the derivative of the energy" in found[0].said
 
@@ -294,7 +294,7 @@ class Truncated(Potential):
 @pytest.mark.parametrize("smoothness", [None, 0, math.inf])
 def test_a_jump_is_not_the_fault_of_the_forces(smoothness: float | None) -> None:
     claims = Contract(OUTPUTS, cutoff=3.0, periodic=True, smoothness=smoothness)
-    assert failures(ForcesAndStress(), Subject(Truncated(), claims)) == []
+    assert failures(ForcesAndStress(), Trial.of(Truncated(), claims)) == []
 
 
 def calculators() -> dict[str, tuple[Any, float, float, tuple[int, ...]]]:
@@ -317,10 +317,10 @@ def test_calculators_of_ase_pass(name: str, dtype: torch.dtype) -> None:
     calculator, cutoff, unit, species = calculators()[name]
     for smoothness in (None, 2):
         claims = Contract({"energy": "0e"}, cutoff=cutoff, smoothness=smoothness, periodic=True)
-        subject = Subject(calculator, claims, unit=unit, species=species, dtype=dtype)
+        trial = Trial.of(calculator, claims, unit=unit, species=species, dtype=dtype)
         law = ForcesAndStress()
         clouds = law.cases(claims)[:: 13 if smoothness else 3]
-        found = outcomes(law, subject, clouds)
+        found = outcomes(law, trial, clouds)
         assert [one.failure for one in found if one.failure] == []
         assert any(not one.skipped for one in found)
 
@@ -337,7 +337,7 @@ def test_a_calculator_is_asked_for_what_it_has() -> None:
                 self.results["stress"] = 160.21766 * self.results["stress"]
 
     claims = Contract({"energy": "0e"}, cutoff=3.0, smoothness=2, periodic=True)
-    subject = Subject(Wrong(sigma=0.8, rc=3.0), claims)
-    (found,) = failures(ForcesAndStress(), subject, [GENERIC, CRYSTAL])
+    trial = Trial.of(Wrong(sigma=0.8, rc=3.0), claims)
+    (found,) = failures(ForcesAndStress(), trial, [GENERIC, CRYSTAL])
     assert type(found) is WrongStress
     assert "GPa in an eV/Å^3" in found.said

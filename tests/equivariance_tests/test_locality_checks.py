@@ -11,15 +11,15 @@ from equivariance_tests import PROFILES, Profile, certify
 from equivariance_tests.checks.equivariance import Equivariance
 from equivariance_tests.checks.extensivity import Extensivity
 from equivariance_tests.checks.gradients import Gradients
-from equivariance_tests.checks.locality import Chain, Locality, spacings
+from equivariance_tests.checks.locality import Locality, NotLocal
 from equivariance_tests.checks.permutation import Permutation
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import NotLocal
+from equivariance_tests.measure.out_of_sight import Chain, spacings
+from equivariance_tests.measure.trial import Trial
 from equivariance_tests.mutants.forces import CONTRACT as FORCES
 from equivariance_tests.mutants.forces import Potential
 from equivariance_tests.mutants.pairs import CUTOFF, PairNetwork
 from equivariance_tests.mutants.rounds import LONGER, Messages, claimed
-from equivariance_tests.subject import Subject
 from symmetrize import Contract, per_point
 
 # Shapes are checked in other tests: here they would take most of the time
@@ -30,9 +30,9 @@ DTYPES = (torch.float64, torch.float32)
 
 
 def judged(law: Any, model: Any, contract: Contract, dtype: torch.dtype = torch.float64) -> list:
-    subject = Subject(model, contract, dtype=dtype)
-    assert law.silent(subject) is None
-    return law.outcomes(subject, GENERIC)
+    trial = Trial.of(model, contract, dtype=dtype)
+    assert law.reason_to_skip(trial) == ""
+    return law.outcomes(trial, GENERIC)
 
 
 class EnergyOfMessages(Messages):
@@ -103,11 +103,11 @@ def test_the_fast_profile_is_enough(name: str) -> None:
 @pytest.mark.parametrize("stratum", ["empty", "atom", "generic", "fragments", "cube"])
 def test_the_ends_of_chains_are_out_of_sight(stratum: str, rounds: int) -> None:
     """No point sees the cloud and the end, and those of a chain see their neighbors."""
-    subject = Subject(lambda data: None, claimed(rounds))
-    (one,) = subject.structures([Cloud(stratum, 5, 1, (3, -1, 2, 5))])
+    trial = Trial.of(lambda data: None, claimed(rounds))
+    (one,) = trial.structures([Cloud(stratum, 5, 1, (3, -1, 2, 5))])
     reach, number = rounds * CUTOFF, len(one)
-    for axis, spacing in enumerate(spacings(subject.contract)):
-        chain = Chain(subject, one, spacing, axis % 3)
+    for axis, spacing in enumerate(spacings(trial.contract)):
+        chain = Chain(trial, one, spacing, axis % 3)
         for whole in (chain.at_the_cloud, chain.elsewhere):
             distances = torch.cdist(whole.positions, whole.positions)
             sees = distances <= reach
@@ -160,11 +160,11 @@ class Wrong(PairNetwork):
 @pytest.mark.parametrize("law", [Equivariance(), Permutation()], ids=lambda law: law.name)
 def test_a_failure_names_the_output(law: Any, name: str) -> None:
     contract = Contract({"energy": "0e", "vector": "1o"}, cutoff=CUTOFF)
-    subject = Subject(Wrong(name), contract)
-    failure = law.outcomes(subject, GENERIC)[0].failure
+    trial = Trial.of(Wrong(name), contract)
+    failure = law.outcomes(trial, GENERIC)[0].failure
     assert f"the output {name!r} changes by" in failure.said
     assert failure.details["output"] == name
-    size, scale = failure.details["error in its unit"], subject.yardstick.scales[name]
+    size, scale = failure.details["error in its unit"], trial.scales[name]
     assert size == pytest.approx(failure.error * float(scale.max()), rel=1e-9)
     assert f"({size:.2g} in its unit)" in failure.said
 
@@ -180,7 +180,7 @@ def test_a_failure_names_the_irrep_and_the_point() -> None:
         return {"energy": rows.sum(1), "field": torch.cat([pulls, 2 * pulls + fault], 1)}
 
     contract = Contract({"energy": per_point("0e"), "field": per_point("2x1o")})
-    failure = Equivariance().outcomes(Subject(model, contract), GENERIC)[0].failure
+    failure = Equivariance().outcomes(Trial.of(model, contract), GENERIC)[0].failure
     assert "the output 'field' (1o[1]) of point 2 changes by" in failure.said
     assert failure.details["part"] == "1o[1]"
     assert failure.details["point"] == 2
@@ -197,7 +197,7 @@ class Detached(PairNetwork):
 
 def test_a_wrong_gradient_names_the_output() -> None:
     contract = Contract({"energy": "0e", "vector": "1o"}, cutoff=CUTOFF)
-    failure = Gradients().outcomes(Subject(Detached(), contract), GENERIC)[0].failure
+    failure = Gradients().outcomes(Trial.of(Detached(), contract), GENERIC)[0].failure
     assert "the output 'vector' has a wrong derivative" in failure.said
     assert failure.details["output"] == "vector"
 

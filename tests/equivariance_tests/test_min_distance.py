@@ -9,18 +9,15 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from equivariance_tests import CHECKS, Cloud, Contract, Profile, assert_parity, certify
-from equivariance_tests.checks.approach import degenerate
-from equivariance_tests.checks.check import asked
-from equivariance_tests.checks.derivatives import displacement
+from equivariance_tests.certification.draws import drawn
 from equivariance_tests.checks.paths import PathScan
 from equivariance_tests.clouds import STRATA, Setting, Structure
 from equivariance_tests.clouds.apart import closest, least_distance
+from equivariance_tests.clouds.cases import degenerate
 from equivariance_tests.clouds.crystals import CRYSTALS
-from equivariance_tests.contracts_in_toml import contract_of_table
-from equivariance_tests.draws import drawn
-from equivariance_tests.report import contract_to_json
-from equivariance_tests.screen import claims
-from equivariance_tests.subject import Subject
+from equivariance_tests.measure.displacement import displacement
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.report.text import claims
 from symmetrize import Symmetrizer, cutoff_switch, neighbor_list
 
 # Shapes are checked in other tests: here they would take most of the time
@@ -109,7 +106,7 @@ def test_mutant_what_breaks_above_the_least_distance_is_refuted(model, checks):
     report = certified(model, checks=checks)
     assert [report[check].verdict for check in checks] == ["failed"] * len(checks)
     for failure in report.failures:
-        structure = Subject(model).setting.structure(failure.cloud)
+        structure = Trial.of(model).setting.structure(failure.cloud)
         assert least_distance(structure, LEAST) >= LEAST
 
 
@@ -147,8 +144,8 @@ def test_reasons_are_given():
         Cloud("coincident")
     )
     assert setting.left_out(Cloud("generic")) == ""
-    subject = Subject(Core())
-    (outcome,) = asked(CHECKS[0], subject, [Cloud("coincident")])
+    trial = Trial.of(Core())
+    (outcome,) = CHECKS[0].outcomes(trial, [Cloud("coincident")])
     assert "closer than" in outcome.skipped
 
 
@@ -200,11 +197,11 @@ def test_images_count():
 
 
 def test_paths_keep_points_apart():
-    subject = Subject(Core())
+    trial = Trial.of(Core())
     paths = [
-        PathScan().path(subject, cloud)
-        for cloud in degenerate(subject.contract)
-        if not subject.left_out(cloud)
+        PathScan().path(trial, cloud)
+        for cloud in degenerate(trial.contract)
+        if not trial.left_out(cloud)
     ]
     assert sum(path is not None for path in paths) > 20
     for path in paths:
@@ -217,10 +214,10 @@ def test_paths_keep_points_apart():
 
 
 def test_displacements_keep_points_apart():
-    subject = Subject(Core())
-    structure = subject.setting.structure(Cloud("generic", 6, 1))
-    moved = structure.at(structure.positions + displacement(subject, structure))
-    assert subject.setting.stands(moved)
+    trial = Trial.of(Core())
+    structure = trial.setting.structure(Cloud("generic", 6, 1))
+    moved = structure.at(structure.positions + displacement(trial, structure))
+    assert trial.setting.stands(moved)
 
 
 def test_assertions_say_nothing_of_clouds_that_are_left_out():
@@ -243,8 +240,8 @@ def test_the_least_distance_is_told_wherever_contracts_are():
     contract = Contract("0e", cutoff=CUTOFF, min_distance=1)
     assert contract.min_distance == 1.0
     assert Contract("0e").min_distance is None
-    assert contract_of_table({"outputs": "0e", "cutoff": 5.0, "min_distance": 1}) == contract
-    assert contract_to_json(contract)["min_distance"] == 1.0
+    assert Contract.of_plain({"outputs": "0e", "cutoff": 5.0, "min_distance": 1}) == contract
+    assert contract.plain()["min_distance"] == 1.0
     assert "points 1 apart" in claims(contract)
     assert Setting.of(Contract("0e", min_distance=2.5)).unit == 2.5
 

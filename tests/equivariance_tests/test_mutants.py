@@ -8,14 +8,15 @@ the slow tests.
 
 import math
 from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import pytest
 
 from equivariance_tests.checks import CHECKS, Check
-from equivariance_tests.checks.check import Outcome
+from equivariance_tests.checks.base import Outcome
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.mutants import MUTANTS
-from equivariance_tests.subject import Subject
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.mutants import MUTANTS, gathered, symmetry
 from tests.common.healthy import HEALTHY
 
 # Shapes are checked in other tests: here they would take most of the time
@@ -31,14 +32,14 @@ LONG = {check.name for check in CHECKS if check.slow}
 AT_ONCE = 3
 
 
-def claiming(subject: Subject) -> Iterator[Check]:
+def claiming(trial: Trial) -> Iterator[Check]:
     """The checks whose law the contract claims."""
-    return (check for check in CHECKS if check.silent(subject) is None)
+    return (check for check in CHECKS if check.reason_to_skip(trial) == "")
 
 
-def some(check: Check, subject: Subject, number: int) -> list[Cloud]:
+def some(check: Check, trial: Trial, number: int) -> list[Cloud]:
     """A few cases, spread over all; which ones depends on the number of the model."""
-    cases, takes_long = check.cases(subject.contract), check.name in LONG
+    cases, takes_long = check.cases(trial.contract), check.name in LONG
     every = NINTH if check.name == LONGEST else EVERY
     if takes_long and (number + CHECKS.index(check)) % every:
         return []
@@ -51,44 +52,43 @@ def failed(outcomes: list[Outcome]) -> list[str]:
     return [str(one.failure) for one in outcomes if one.failure is not None]
 
 
-def fails(check: Check, subject: Subject) -> bool:
+def fails(check: Check, trial: Trial) -> bool:
     """Whether a check fails on any of its cases."""
-    cases = sorted(check.cases(subject.contract), key=lambda c: c.stratum not in check.telling)
+    cases = sorted(check.cases(trial.contract), key=lambda c: c.stratum not in check.telling)
     size = FEW if check.name in LONG else AT_ONCE
     parts = (cases[i : i + size] for i in range(0, len(cases), size))
-    return any(failed(check.outcomes(subject, part)) for part in parts)
+    return any(failed(check.outcomes(trial, part)) for part in parts)
 
 
-def mutant(name: str) -> Subject:
+def mutant(name: str) -> Trial:
     """A mutant, asked one structure at a time if it mixes them up, as ``certify`` does."""
-    subject = MUTANTS[name].subject()
-    subject.batched = "batching" not in MUTANTS[name].fails
-    return subject
+    trial = MUTANTS[name].trial()
+    return trial.one_by_one() if "batching" in MUTANTS[name].fails else trial
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_checks_fail_on_the_models_that_they_are_there_for(name: str) -> None:
     for check in sorted(MUTANTS[name].fails):
         # batching itself is asked of a model that is still given batches
-        subject = MUTANTS[name].subject() if check == "batching" else mutant(name)
-        assert BY_NAME[check].silent(subject) is None, f"{check} is not claimed"
-        assert fails(BY_NAME[check], subject), f"{check} passes"
+        trial = MUTANTS[name].trial() if check == "batching" else mutant(name)
+        assert BY_NAME[check].reason_to_skip(trial) == "", f"{check} is not claimed"
+        assert fails(BY_NAME[check], trial), f"{check} passes"
 
 
-def others_pass(name: str, cases: Callable[[Check, Subject, int], list[Cloud]]) -> None:
-    one, subject = MUTANTS[name], mutant(name)
-    for check in claiming(subject):
+def others_pass(name: str, cases: Callable[[Check, Trial, int], list[Cloud]]) -> None:
+    one, trial = MUTANTS[name], mutant(name)
+    for check in claiming(trial):
         if check.name not in one.fails | one.may:
-            chosen = cases(check, subject, list(MUTANTS).index(name))
-            wrong = failed(check.outcomes(subject, chosen) if chosen else [])
+            chosen = cases(check, trial, list(MUTANTS).index(name))
+            wrong = failed(check.outcomes(trial, chosen) if chosen else [])
             assert not wrong, f"{check.name}: {wrong[0]}"
 
 
-def none_fails(name: str, cases: Callable[[Check, Subject, int], list[Cloud]]) -> None:
-    subject = HEALTHY[name].subject()
-    for check in claiming(subject):
-        chosen = cases(check, subject, list(HEALTHY).index(name))
-        wrong = failed(check.outcomes(subject, chosen) if chosen else [])
+def none_fails(name: str, cases: Callable[[Check, Trial, int], list[Cloud]]) -> None:
+    trial = HEALTHY[name].trial()
+    for check in claiming(trial):
+        chosen = cases(check, trial, list(HEALTHY).index(name))
+        wrong = failed(check.outcomes(trial, chosen) if chosen else [])
         assert not wrong, f"{check.name}: {wrong[0]}"
 
 
@@ -105,23 +105,36 @@ def test_no_check_fails_on_a_healthy_model(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_other_checks_do_not_fail_on_any_of_their_cases(name: str) -> None:
-    others_pass(name, lambda check, subject, number: check.cases(subject.contract))
+    others_pass(name, lambda check, trial, number: check.cases(trial.contract))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HEALTHY)
 def test_no_check_fails_on_a_healthy_model_on_any_of_its_cases(name: str) -> None:
-    none_fails(name, lambda check, subject, number: check.cases(subject.contract))
+    none_fails(name, lambda check, trial, number: check.cases(trial.contract))
 
 
 def test_a_memory_that_is_renewed_in_time_passes() -> None:
     """The one healthy model that remembers anything, whoever of the others is asked."""
-    subject, check = HEALTHY["neighbor list with a margin"].subject(), BY_NAME[LONGEST]
-    assert failed(check.outcomes(subject, check.cases(subject.contract))) == []
+    trial, check = HEALTHY["neighbor list with a margin"].trial(), BY_NAME[LONGEST]
+    assert failed(check.outcomes(trial, check.cases(trial.contract))) == []
 
 
 def test_every_check_has_a_mutant_that_fails_it() -> None:
     assert set(BY_NAME) == {check for one in MUTANTS.values() for check in one.fails}
+
+
+def test_a_later_check_says_in_its_own_file_which_mutants_it_sees() -> None:
+    """So that a check and its mutant are added without a change to other files."""
+    one = next(iter(symmetry.MUTANTS))
+    later = ModuleType("later")
+    later.MUTANTS = {"mine": MUTANTS[one]}  # type: ignore[attr-defined]
+    later.ALSO = {"signed zeros": frozenset({one})}  # type: ignore[attr-defined]
+    found = gathered([symmetry, later])
+    assert found[one].fails == symmetry.MUTANTS[one].fails | {"signed zeros"}
+    later.ALSO = {"signed zeros": frozenset({"no such mutant"})}  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="no such mutant"):
+        gathered([symmetry, later])
 
 
 def test_what_may_fail_are_checks() -> None:
@@ -130,7 +143,7 @@ def test_what_may_fail_are_checks() -> None:
 
 def test_there_are_twenty_healthy_models() -> None:
     assert len(HEALTHY) >= 20
-    claims = [one.subject().contract for one in HEALTHY.values()]
+    claims = [one.trial().contract for one in HEALTHY.values()]
     # every kind of claim is held by some of them
     assert {claim.group for claim in claims} == {"O(3)", "SO(3)"}
     assert {0, None, math.inf} <= {claim.smoothness for claim in claims}

@@ -12,7 +12,8 @@ from torch_geometric.data import Data
 
 from backbones import PET
 from equivariance_tests import Contract, assert_equivariant, assert_permutation
-from equivariance_tests.failures import NotEquivariant, Raises
+from equivariance_tests.checks.equivariance import NotEquivariant
+from equivariance_tests.report.failures import Raises
 from symmetrize import HierarchicalFrames, Symmetrizer
 
 CONTRACT = Contract("0e")

@@ -16,7 +16,7 @@ from pytest_equivariance import EXAMPLES
 ROOT = Path(__file__).parents[2]
 QUICK = """
 import pytest
-import equivariance_tests.certification as certification
+
 from equivariance_tests import Contract, Profile, PROFILES
 
 PROFILES["fast"] = Profile("fast", clouds=20, slow_clouds=0, slow_cases=1, shrinking=1.0)

@@ -8,18 +8,19 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from equivariance_tests.checks.check import Check, Law
-from equivariance_tests.checks.derivatives import DerivativeLaw
+from equivariance_tests.checks.base import Check
+from equivariance_tests.checks.derivative_law import DerivativeLaw
 from equivariance_tests.checks.equivariance import Equivariance, Parity
+from equivariance_tests.checks.law import Law
 from equivariance_tests.checks.lie import LieDerivative
 from equivariance_tests.checks.permutation import Permutation
 from equivariance_tests.checks.translation import Translation
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.clouds.strata import NEAR
-from equivariance_tests.failures import Failure
+from equivariance_tests.measure.trial import Trial
 from equivariance_tests.mutants import MUTANTS
 from equivariance_tests.mutants.pairs import summed
-from equivariance_tests.subject import Subject
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 from tests.common.healthy import of_cubic_moments
 
@@ -39,8 +40,8 @@ WIDE = [
 DTYPES = (torch.float64, torch.float32)
 
 
-def failures(law: Check, subject: Subject, clouds: Sequence[Cloud] = WIDE) -> list[Failure]:
-    outcomes = law.outcomes(subject, clouds)
+def failures(law: Check, trial: Trial, clouds: Sequence[Cloud] = WIDE) -> list[Failure]:
+    outcomes = law.outcomes(trial, clouds)
     assert any(not one.skipped for one in outcomes)
     return [one.failure for one in outcomes if one.failure is not None]
 
@@ -48,14 +49,14 @@ def failures(law: Check, subject: Subject, clouds: Sequence[Cloud] = WIDE) -> li
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
 def test_large_terms_that_cancel_are_no_fault(law: Check, dtype: torch.dtype) -> None:
-    assert failures(law, Subject(of_cubic_moments, Contract("0o"), dtype=dtype)) == []
+    assert failures(law, Trial.of(of_cubic_moments, Contract("0o"), dtype=dtype)) == []
 
 
 def test_generic_clouds_alone_do_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above holds for the reason that is given."""
-    none = lambda self, subject, structures, errors: torch.zeros_like(errors)  # noqa: E731
+    none = lambda self, trial, structures, errors: torch.zeros_like(errors)  # noqa: E731
     monkeypatch.setattr(Law, "own_rounding", none)
-    assert failures(Parity(), Subject(of_cubic_moments, Contract("0o")))
+    assert failures(Parity(), Trial.of(of_cubic_moments, Contract("0o")))
 
 
 class Leaking:
@@ -74,7 +75,7 @@ class Leaking:
 
 @pytest.mark.parametrize("part", [1e-3, 1e-6, 1e-9])
 def test_a_small_part_of_large_terms_is_a_fault(part: float) -> None:
-    found = failures(Parity(), Subject(Leaking(part), Contract("0o")))
+    found = failures(Parity(), Trial.of(Leaking(part), Contract("0o")))
     assert len(found) > len(WIDE) / 2
 
 
@@ -86,11 +87,11 @@ def test_what_jumps_at_a_cloud_is_not_excused_there(name: str) -> None:
     mutant = MUTANTS[name]
     laws = [one for one in LAWS if one.name in mutant.fails and not isinstance(one, DerivativeLaw)]
     clouds = [Cloud(s, 5, 1, (3, -1, 2, 5)) for s in ("cube", "pyramid of equal inertia", "prism")]
-    subject = mutant.subject()
+    trial = mutant.trial()
     found = [
         (one.error, one.bound)
         for law in (*laws, Equivariance())
-        for one in law.outcomes(subject, [*clouds, Cloud("generic", 5, 1)])
+        for one in law.outcomes(trial, [*clouds, Cloud("generic", 5, 1)])
         if one.failure is not None
     ]
     assert found

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from equivariance_tests.scan import find_breaks
+from equivariance_tests.measure.scan import find_breaks
 
 
 def smooth(t: Tensor) -> Tensor:

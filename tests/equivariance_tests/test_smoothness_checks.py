@@ -14,8 +14,8 @@ from equivariance_tests.checks.approach import StratumApproach
 from equivariance_tests.checks.crossing import CutoffCrossing
 from equivariance_tests.checks.paths import PathScan
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.failures import CurvatureBreak, Failure, Jump, Kink
-from equivariance_tests.subject import Subject
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.report.failures import CurvatureBreak, Failure, Jump, Kink
 from symmetrize import Contract, FrameAveraging, HierarchicalFrames, Symmetrizer, cutoff_switch
 from tests.common.networks import DeepSet
 
@@ -37,18 +37,18 @@ def of_pairs(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]
     return energy
 
 
-def subject_of(
+def trial_of(
     function: Callable[[Tensor], Tensor], smoothness: float | None = math.inf, cutoff: bool = True
-) -> Subject:
+) -> Trial:
     contract = Contract("0e", smoothness=smoothness, cutoff=CUTOFF if cutoff else None)
-    return Subject(of_pairs(function), contract, call="b n c -> b o")
+    return Trial.of(of_pairs(function), contract, call="b n c -> b o")
 
 
-def failures(check: type[PathScan], subject: Subject) -> dict[Cloud, Failure]:
+def failures(check: type[PathScan], trial: Trial) -> dict[Cloud, Failure]:
     """What a check finds on its own cases."""
     one = check()
-    assert one.silent(subject) is None
-    found = one.outcomes(subject, one.cases(subject.contract))
+    assert one.reason_to_skip(trial) == ""
+    found = one.outcomes(trial, one.cases(trial.contract))
     assert not all(outcome.skipped for outcome in found)
     return {outcome.cloud: outcome.failure for outcome in found if outcome.failure}
 
@@ -76,7 +76,7 @@ def distance(squared: Tensor) -> Tensor:
     ],
 )
 def test_what_is_smooth_raises_no_alarm(check: type[PathScan], function) -> None:
-    assert failures(check, subject_of(function)) == {}
+    assert failures(check, trial_of(function)) == {}
 
 
 # name: function of the squared distance, order at which it breaks at the cutoff
@@ -96,7 +96,7 @@ AT_THE_CUTOFF = {
 @pytest.mark.parametrize("name", AT_THE_CUTOFF)
 def test_a_cutoff_is_as_smooth_as_it_is(name: str) -> None:
     function, order, kind = AT_THE_CUTOFF[name]
-    found = failures(CutoffCrossing, subject_of(function))
+    found = failures(CutoffCrossing, trial_of(function))
     assert found
     for cloud, failure in found.items():
         assert type(failure) is kind
@@ -104,63 +104,63 @@ def test_a_cutoff_is_as_smooth_as_it_is(name: str) -> None:
         if cloud == Cloud("last neighbor at the cutoff", 4, 0, (3, -1, 2, 5)):
             assert abs(failure.details["place"]) < 1e-3
     # declared honestly it passes
-    honest = subject_of(function, smoothness=order - 1 if order else None)
+    honest = trial_of(function, smoothness=order - 1 if order else None)
     if order:
         assert failures(CutoffCrossing, honest) == {}
     else:
-        assert CutoffCrossing().silent(honest)
+        assert CutoffCrossing().reason_to_skip(honest)
 
 
 def test_a_path_scan_finds_what_is_at_no_stratum() -> None:
-    found = failures(PathScan, subject_of(lambda s: smooth(s) + 1e-6 * (s > 1.9)))
+    found = failures(PathScan, trial_of(lambda s: smooth(s) + 1e-6 * (s > 1.9)))
     assert {type(failure) for failure in found.values()} == {Jump}
-    found = failures(PathScan, subject_of(lambda s: smooth(s) + 1e-3 * (s - 1.9).abs()))
+    found = failures(PathScan, trial_of(lambda s: smooth(s) + 1e-3 * (s - 1.9).abs()))
     assert {type(failure) for failure in found.values()} == {Kink}
     # of the second derivative, seen as a kink of the gradient
-    found = failures(PathScan, subject_of(lambda s: smooth(s) + 0.1 * (s - 1.9).clamp(min=0) ** 2))
+    found = failures(PathScan, trial_of(lambda s: smooth(s) + 0.1 * (s - 1.9).clamp(min=0) ** 2))
     assert {type(failure) for failure in found.values()} == {CurvatureBreak}
     assert GENERIC in found
 
 
 def test_the_place_of_a_break_is_on_the_path_that_is_printed() -> None:
-    subject = subject_of(lambda s: smooth(s) + 1e-3 * (s > 1.9))
+    trial = trial_of(lambda s: smooth(s) + 1e-3 * (s > 1.9))
     check = PathScan()
-    (outcome,) = check.outcomes(subject, [GENERIC])
+    (outcome,) = check.outcomes(trial, [GENERIC])
     assert outcome.failure is not None
-    path = check.path(subject, GENERIC)
+    path = check.path(trial, GENERIC)
     assert path is not None
     place = outcome.failure.details["place"]
     t = place + torch.tensor([-1e-7, 1e-7], dtype=torch.float64)
     before, after = of_pairs(lambda s: smooth(s) + 1e-3 * (s > 1.9))(path.at(t))
     assert outcome.error > 1e-4
-    size = float((after - before).abs() / subject.yardstick.scales["output"])
+    size = float((after - before).abs() / trial.scales["output"])
     assert outcome.error == pytest.approx(size, rel=1e-2)
 
 
 def test_a_kink_at_coincident_points_has_no_limit_of_the_gradient() -> None:
-    found = failures(StratumApproach, subject_of(lambda s: torch.exp(-distance(s))))
+    found = failures(StratumApproach, trial_of(lambda s: torch.exp(-distance(s))))
     strata = {cloud.stratum: type(failure) for cloud, failure in found.items()}
     assert strata["point and copy"] is Kink
     assert set(strata) == {"point and copy", "coincident"}
-    assert failures(StratumApproach, subject_of(lambda s: torch.exp(-distance(s)), 0)) == {}
+    assert failures(StratumApproach, trial_of(lambda s: torch.exp(-distance(s)), 0)) == {}
 
 
 def test_an_unguarded_root_has_no_finite_gradient_there() -> None:
     """At the stratum itself this is the matter of finiteness; close to it the gradient is fine."""
-    subject = subject_of(lambda s: torch.exp(-(s**1.25)))
-    assert all(f.details["order"] == 2 for f in failures(StratumApproach, subject).values())
+    trial = trial_of(lambda s: torch.exp(-(s**1.25)))
+    assert all(f.details["order"] == 2 for f in failures(StratumApproach, trial).values())
 
 
 @pytest.mark.parametrize("group", ["O(3)", "SO(3)"])
 def test_frame_averaging_has_no_limit_where_moments_are_equal(group) -> None:
     net = DeepSet("0e+1o")
     model = Symmetrizer(net, "0e+1o", frames=FrameAveraging(), group=group)
-    subject = Subject(model, Contract("0e+1o", group=group))
-    (outcome,) = StratumApproach().outcomes(subject, [Cloud("pyramid", turn=(3, -1, 2, 5))])
+    trial = Trial.of(model, Contract("0e+1o", group=group))
+    (outcome,) = StratumApproach().outcomes(trial, [Cloud("pyramid", turn=(3, -1, 2, 5))])
     assert type(outcome.failure) is Jump
     assert abs(outcome.failure.details["exponent"]) < 0.02
     frames = HierarchicalFrames(length_scale=1.0)
-    subject = Subject(Symmetrizer(net, "0e+1o", frames=frames), Contract("0e+1o"))
+    trial = Trial.of(Symmetrizer(net, "0e+1o", frames=frames), Contract("0e+1o"))
     clouds = [Cloud(name, turn=(3, -1, 2, 5)) for name in ("pyramid", "coincident", "line")]
-    for outcome in StratumApproach().outcomes(subject, clouds):
+    for outcome in StratumApproach().outcomes(trial, clouds):
         assert outcome.failure is None, outcome.failure

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from equivariance_tests import Cloud, Contract, assert_law, batches, clouds
 from equivariance_tests.clouds import Setting
-from equivariance_tests.failures import Failure
+from equivariance_tests.report.failures import Failure
 
 # Shapes are checked in other tests: here they would take most of the time
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
 
 from symmetrize import HierarchicalFrames, PairFrames, Symmetrizer, per_edge, per_point
@@ -145,6 +146,16 @@ def test_a_center_answers_for_the_edges_that_lead_from_it() -> None:
     frames = HierarchicalFrames(cutoff=CUTOFF)
     model = Symmetrizer(distances_from_the_first, per_edge("0e"), frames=frames, scope="center")
     assert model(clouds()[0]).abs().max() == 0
+
+
+@pytest.mark.parametrize("name", ["structure", "center"])
+def test_edges_may_be_an_index_of_torch_geometric(name: str) -> None:
+    net, options = NETWORKS[name]
+    data = clouds()[0]
+    given = data.clone()
+    given.edge_index = EdgeIndex(data.edge_index, sparse_size=(len(data.pos), len(data.pos)))
+    model = Symmetrizer(net, per_edge("ij"), **options)
+    torch.testing.assert_close(model(given), model(data), rtol=0, atol=0)
 
 
 def test_gradients_through_blocks_are_those_of_differences() -> None:

@@ -14,11 +14,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import SchNet
 
-from backbones import (
-    PointNet,
-)
+from backbones import PointNet
 from backbones.adapters import Call, Dense, connect, offer_to_pyg
-from equivariance_tests.calls import as_network
+from equivariance_tests.model.calls import as_network
 from symmetrize import Contract, Frames, HierarchicalFrames, Symmetrizer, per_point
 
 
@@ -77,7 +75,7 @@ ARGUMENTS: dict[str, tuple[Callable[[], Any], str]] = {
     "inputs, a number": (wrapped(inputs=3), r"`inputs` is 3 but must map.*\{'field': '1o'\}"),
     "inputs of points": (
         wrapped(inputs={"field": per_point("1o")}),
-        r"'field' as per_point\('1o'\) but inputs need no per_point.*inputs=\{'field': '1o'\}",
+        r"'field' as per_point\('1o'\) but inputs need no per_point or.*inputs=\{'field': '1o'\}",
     ),
     "inputs of a contract": (lambda: Contract("0e", inputs=["field"]), r"\{'field': '1o'\}"),
     "a seed": (wrapped(generator=0), r"`generator` is 0.*torch.Generator\(\).manual_seed\(0\)"),

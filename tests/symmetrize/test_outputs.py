@@ -19,7 +19,8 @@ from torch_geometric.data import Batch, Data
 from backbones.adapters import Call
 from equivariance_tests.checks.equivariance import Equivariance
 from equivariance_tests.clouds import Cloud
-from equivariance_tests.subject import Subject
+from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.subject import Subject
 from symmetrize import (
     Contract,
     HierarchicalFrames,
@@ -468,12 +469,14 @@ def test_a_symmetrized_tuple_has_forces():
 
 def test_a_tuple_can_be_certified():
     contract = Contract(("0e", per_point("1o"), None), cutoff=None)
-    subject = Subject(lambda data: (energy(data), forces(data), "seconds"), contract, call="data")
+    subject = Subject.of(
+        lambda data: (energy(data), forces(data), "seconds"), contract, call="data"
+    )
     structures = subject.structures([Cloud("generic", 4), Cloud("empty"), Cloud("polygon", 5)])
     found = subject(structures).values
     assert {name: tuple(rows.shape) for name, rows in found.items()} == {"0": (3, 1), "1": (9, 3)}
-    for model in (subject, Subject(Symmetrizer(subject.net, contract.outputs), contract)):
-        outcomes = Equivariance().outcomes(model, [Cloud("generic", 4)])
+    for model in (subject, Subject.of(Symmetrizer(subject.net, contract.outputs), contract)):
+        outcomes = Equivariance().outcomes(Trial(model), [Cloud("generic", 4)])
         assert [outcome.failure for outcome in outcomes] == [None]
 
 

@@ -1,0 +1,95 @@
+"""Which clouds each check is tried on: its named cases, then its share of the random ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import chain, islice
+
+from equivariance_tests.certification.draws import drawn
+from equivariance_tests.certification.profiles import Profile
+from equivariance_tests.checks import Check
+from equivariance_tests.clouds import Cloud
+from equivariance_tests.measure.trial import Trial
+
+# Clouds that a law is asked about at once
+AT_ONCE = 64
+# A model that mixes up its batch is asked about so many times fewer slow cases
+FEWER = 4
+
+
+class Plan:
+    """The clouds of each check.
+
+    Args:
+        checks: all that share the random clouds.
+        profile: how many there are.
+        seed: of the random ones.
+    """
+
+    def __init__(self, checks: Sequence[Check], profile: Profile, seed: int) -> None:
+        self.checks, self.profile, self.seed = checks, profile, seed
+        self._varied: list[Check] | None = None
+
+    def at_once(self, check: Check) -> int:
+        """How many clouds a check is asked about in one call."""
+        return 1 if check.slow else AT_ONCE
+
+    def clouds(self, check: Check, trial: Trial) -> tuple[Iterator[Cloud], int]:
+        """Those that a check is tried on, and how many there are."""
+        cases, share = self.cases(check, trial), self._share(check, trial)
+        return chain(cases, islice(self._random(check, trial), share)), len(cases) + share
+
+    def cases(self, check: Check, trial: Trial) -> list[Cloud]:
+        """The named ones: all, or of a slow check those that tell the most."""
+        cases = [cloud for cloud in check.cases(trial.contract) if self._has_room(cloud, trial)]
+        if check.slow:  # of few cases none should be one that says nothing
+            cases = [cloud for cloud in cases if not trial.left_out(cloud)] or cases[:1]
+        cases = list(dict.fromkeys(cases))
+        most = self.profile.slow_cases
+        if most is not None and not trial.subject.batched:  # thousands of calls for each
+            most = max(2, most // FEWER)
+        if not check.slow or most is None or len(cases) <= most:
+            return cases
+        return _few(cases, most, check.telling)
+
+    def _has_room(self, cloud: Cloud, trial: Trial) -> bool:
+        most = self.profile.case_points
+        return most is None or len(trial.setting.structure(cloud)) <= most
+
+    def _share(self, check: Check, trial: Trial) -> int:
+        """Number of random clouds for one of the checks that the contract claims."""
+        varied = self._of_clouds(trial)
+        if check not in varied:
+            return 0
+        whole = self.profile.slow_clouds if check.slow else self.profile.clouds
+        return -(-whole // sum(one.slow == check.slow for one in varied))
+
+    def _of_clouds(self, trial: Trial) -> list[Check]:
+        """Checks that are tried on random clouds: those that have something to say about clouds."""
+        if self._varied is None:
+            self._varied = []
+            for check in self.checks:
+                # what fails here is told when the check itself is run
+                with suppress(Exception):
+                    # what has a single case speaks of the model, and not of this cloud or that
+                    of_clouds = len(check.cases(trial.contract)) > 1
+                    if of_clouds and not check.reason_to_skip(trial):
+                        self._varied.append(check)
+        return self._varied
+
+    def _random(self, check: Check, trial: Trial) -> Iterator[Cloud]:
+        """Other clouds for each check."""
+        setting = trial.setting
+        decorated = bool(setting.species or setting.contract.inputs)
+        seed = [self.seed, *check.name.encode()]
+        return drawn(setting.contract, seed, self.profile.points, decorated)
+
+
+def _few(cases: Sequence[Cloud], most: int, telling: Sequence[str]) -> list[Cloud]:
+    """Those on the most telling strata, and others spread over the rest, in the order of all."""
+    first = [cloud for stratum in telling for cloud in cases if cloud.stratum == stratum][:most]
+    rest = [cloud for cloud in cases if cloud.stratum not in telling]
+    others = min(most - len(first), len(rest))
+    spread = [rest[round(k * (len(rest) - 1) / max(1, others - 1))] for k in range(others)]
+    return [cloud for cloud in cases if cloud in (*first, *spread)]

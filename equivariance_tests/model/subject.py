@@ -1,0 +1,249 @@
+"""The model under test: structures in, answers out, in float64.
+
+Every evaluation builds a new batch, and with it new neighbor lists. How a model is called is the
+matter of ``calls``, what a row of an answer stands for that of ``answers``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from traceback import walk_tb
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from equivariance_tests.clouds import Cloud, Setting, Structure, collate
+from equivariance_tests.model.answers import Answers, joined, rows_of
+from equivariance_tests.model.calls import as_network
+from symmetrize import Contract
+
+# Points in one call of the model; fewer where a graph of derivatives of first and second order is
+# kept, which takes 1 GiB and more for a symmetrized transformer
+POINTS_AT_ONCE = (1024, 256, 256)
+CPU = torch.device("cpu")
+
+
+class Returned(NamedTuple):
+    """What a model itself returned for a batch.
+
+    Attributes:
+        values: of each output, as they are declared.
+        edges: points of the batch at both ends of each edge that the model saw; None without any.
+    """
+
+    values: dict[str, Tensor]
+    edges: Int[Tensor, "2 edges"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model, what it claims, and how it is asked. It does not change; made by ``of``.
+
+    Attributes:
+        model: as it was given.
+        contract: what it claims.
+        setting: what its structures have in common.
+        net: the model as a network of batches, in the dtype and on the device.
+        call: how it is called, if that is not seen from its signature.
+        prepare: what is done to a batch first.
+        dtype, device: of the positions.
+        batched: whether structures share a batch: not those of a model that mixes them up.
+    """
+
+    model: Any
+    contract: Contract
+    setting: Setting
+    net: Callable[[Batch], Any]
+    call: str | None = None
+    prepare: Callable[[Any], Any] | None = None
+    dtype: torch.dtype = torch.float64
+    device: torch.device = CPU
+    batched: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        contract: Contract | None = None,
+        *,
+        species: Sequence[int] = (),
+        of_structures: Sequence[str] = (),
+        unit: int | float | None = None,
+        carries: Sequence[str] = (),
+        call: str | None = None,
+        prepare: Callable[[Any], Any] | None = None,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> Subject:
+        """A model to be asked.
+
+        Args:
+            model: anything callable; see ``calls``.
+            contract: what it claims; ``model.contract`` if not given.
+            species: the integers that ``z`` may be.
+            of_structures: names of inputs with one row for each structure.
+            unit: length that points of a cloud are typically apart; see ``Setting.of``.
+            carries: kinds of data that structures carry.
+            call: how it is called, if that is not seen from its signature: attributes of the data
+                ("z, pos, batch"), a dense layout ("b n c -> b o"), or "n c -> o" for a function of
+                the positions of one structure.
+            prepare: what is done to a batch first, such as
+                ``backbones.adapters.connect(radius=5.0)``.
+            dtype: of the positions. A module is copied, and the copy converted.
+            device: where they are.
+
+        Raises:
+            ValueError: if there is no contract.
+        """
+        contract = getattr(model, "contract", None) if contract is None else contract
+        if not isinstance(contract, Contract):
+            raise ValueError(
+                f"the model {type(model).__name__} declares no contract: give one, as in "
+                'Contract({"energy": "0e"}, cutoff=5.0)'
+            )
+        setting = Setting.of(contract, species, of_structures, unit, carries)
+        place = torch.device(device)
+        net = as_network(_converted(model, dtype, place), contract, call)
+        return cls(model, contract, setting, net, call, prepare, dtype, place)
+
+    # --- the same model, asked otherwise
+
+    def at(self, dtype: torch.dtype) -> Subject:
+        """A copy in some precision, which was never asked."""
+        net = as_network(_converted(self.model, dtype, self.device), self.contract, self.call)
+        return replace(self, dtype=dtype, net=net)
+
+    def fresh(self) -> Subject:
+        """The model as it was given, whatever it was asked since: a copy where one can be."""
+        model = self.model
+        if not isinstance(model, nn.Module):  # those are copied each time
+            try:
+                model = copy.deepcopy(model)
+            except Exception:  # open files, locks, modules of C
+                model = self.model
+        return replace(self, model=model).at(self.dtype)
+
+    def one_by_one(self) -> Subject:
+        """Each structure in a batch of its own."""
+        return replace(self, batched=False)
+
+    # --- asking
+
+    def structures(self, clouds: Sequence[Cloud]) -> list[Structure]:
+        """What clouds describe, as exactly as the dtype of the model can say it."""
+        return [self.setting.structure(cloud).rounded(self.dtype) for cloud in clouds]
+
+    def __call__(self, structures: Sequence[Structure]) -> Answers:
+        """The answers to structures, each rounded to the dtype of the model."""
+        parts = [self._evaluated(chunk) for chunk in self.chunks(structures)]
+        return joined(parts, self.contract)
+
+    def together(self, structures: Sequence[Structure]) -> Answers:
+        """The answers to structures in one batch, whatever ``batched`` says."""
+        return self._evaluated(structures)
+
+    def apart(self, structures: Sequence[Structure]) -> Answers:
+        """The answers to structures, each in a batch of its own."""
+        return joined([self._evaluated([one]) for one in structures], self.contract)
+
+    def raw(self, batch: Batch) -> Returned:
+        """What the model itself returns for a batch."""
+        try:
+            if self.prepare is not None:
+                batch = self.prepare(batch)
+            values = _with_stress(self.contract.outputs.named(self._returned(batch)), batch)
+            return Returned(values, batch.get("edge_index"))
+        except (AttributeError, KeyError) as error:
+            if "'z'" in str(error) and not self.setting.species:
+                error.add_note("a model that takes species needs to know which: species=(1, 6, 8)")
+            raise
+
+    def _returned(self, batch: Batch) -> Any:
+        """What the network returns; with a graph where it needs one itself, for its forces."""
+        try:
+            return self.net(batch)
+        except RuntimeError as error:
+            if torch.is_grad_enabled() or "does not require grad" not in str(error):
+                raise
+        with torch.enable_grad():
+            batch.pos = batch.pos.detach().requires_grad_()
+            return self.net(batch)
+
+    def raised(self, error: Exception) -> bool:
+        """Whether an exception came out of the model, and not of what asks it."""
+        return any(
+            frame.f_code is Subject.raw.__code__ for frame, _ in walk_tb(error.__traceback__)
+        )
+
+    def batch(self, structures: Sequence[Structure]) -> Batch:
+        """The batch that the model takes."""
+        return collate(structures, self.dtype, self.device)
+
+    def chunks(self, structures: Sequence[Structure], order: int = 0) -> list[Sequence[Structure]]:
+        """Structures that go into one call, for derivatives of some order."""
+        if not self.batched:
+            return [[structure] for structure in structures]
+        chunks: list[list[Structure]] = [[]]
+        points = 0
+        for structure in structures:
+            if chunks[-1] and points + len(structure) > POINTS_AT_ONCE[order]:
+                chunks.append([])
+                points = 0
+            chunks[-1].append(structure)
+            points += len(structure)
+        return list(chunks)
+
+    def _evaluated(self, structures: Sequence[Structure]) -> Answers:
+        with torch.no_grad():
+            batch = self.batch(structures)
+            return self._read(self.raw(batch), batch)
+
+    def _read(self, returned: Returned, batch: Batch) -> Answers:
+        """Outputs as rows of numbers, and what each row stands for."""
+        values, rows = {}, {}
+        for name, output in self.contract.outputs.items():
+            found = returned.values[name].detach().to("cpu", torch.float64)
+            rows[name] = rows_of(output, batch, returned.edges).on_cpu()
+            number = len(rows[name].owner)
+            if found.ndim == 0 or len(found) != number:
+                raise ValueError(
+                    f"the output {name!r} has shape {tuple(found.shape)} for {number} "
+                    f"{output.rows}s: it must have one row for each; pool with the size "
+                    "`data.num_graphs`, or declare it with per_point(...)"
+                )
+            values[name] = output.representation.flatten(found).reshape(
+                number, output.representation.dim
+            )
+        return Answers(values, rows, batch.num_graphs)
+
+
+def _with_stress(returned: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    """With a stress of zero where there is no volume, and it is not defined."""
+    stress, cell, pbc = returned.get("stress"), batch.get("cell"), batch.get("pbc")
+    if not isinstance(stress, Tensor) or len(stress) != batch.num_graphs:
+        return returned
+    none = torch.ones(batch.num_graphs, dtype=torch.bool, device=stress.device)
+    if cell is not None and pbc is not None:
+        flat = torch.linalg.det(cell.detach().reshape(-1, 3, 3)) == 0
+        none = flat | ~pbc.reshape(-1, 3).bool().all(-1)
+    missing = none.reshape(-1, *[1] * (stress.ndim - 1)) & stress.isnan()
+    return {**returned, "stress": torch.where(missing, 0.0, stress)}
+
+
+def _converted(model: Any, dtype: torch.dtype, device: torch.device) -> Any:
+    """A copy of a module, in another precision; anything else follows its input, or does not."""
+    if not isinstance(model, nn.Module):
+        return model
+    try:
+        copied = copy.deepcopy(model)
+    except Exception as error:
+        raise TypeError(
+            f"the model {type(model).__name__} cannot be copied ({error}), so that its dtype would "
+            "be changed in place: take out what copy.deepcopy refuses, or wrap it in a function"
+        ) from error
+    return copied.to(device=device, dtype=dtype)
