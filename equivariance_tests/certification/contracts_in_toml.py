@@ -1,4 +1,4 @@
-"""A contract as a TOML file: plain values, and nothing that is executed.
+"""A contract as a TOML file: its plain values, and nothing that is executed.
 
 group = "O(3)"
 smoothness = "inf"            # or a number, or "none"

@@ -32,7 +32,7 @@ HYDROGEN = 1
 class OfAtoms:
     """A network of data, from an ASE calculator.
 
-    ``data.z`` holds atomic numbers, as given in ``Subject(..., species=[29])``; all points are of
+    ``data.z`` holds atomic numbers, as given by ``species=[29]``; all points are of
     the element ``default`` where the data has none. ``data.cell`` and ``data.pbc`` are passed on.
 
     The calculator forgets what it computed before each structure, so that ASE does not answer from

@@ -212,11 +212,12 @@ def test_all_fields_of_a_contract(tmp_path):
 
         [outputs]
         energy = "0e"
-        forces = {representation = "1o", per_point = true}
+        forces = {representation = "1o", rows = "point"}
+        charges = {representation = "0e", per_point = true}
         """,
     )
     assert contract == Contract(
-        {"energy": "0e", "forces": per_point("1o")},
+        {"energy": "0e", "forces": per_point("1o"), "charges": per_point("0e")},
         inputs={"field": "1o"},
         group="SO(3)",
         smoothness=2,
