@@ -36,10 +36,8 @@ class Call(nn.Module):
             written ``keyword=attribute``; ``data`` is the data itself. After ``->`` names of what
             it returns, if that is a tuple or list; ``_`` leaves an item out.
         contract: what the model claims, if it does not say so itself.
-
-    A model that asks for graph functions of pyg-lib where there is none is lent those of
-    ``offer_to_pyg`` for the time of each call, unless ``lends`` is set to False: nothing outside of
-    the call changes.
+        lends: whether a model that asks for graph functions of pyg-lib, where there is none, is
+            lent those of ``offer_to_pyg`` for the time of each call: nothing outside of it changes.
 
     Of the attributes, ``batch`` is always there, zeros for a single structure; ``z`` comes as
     int64; ``num_graphs`` is the number of structures, empty ones included; ``x``, ``edge_attr`` and
@@ -63,7 +61,11 @@ class Call(nn.Module):
     """
 
     def __init__(
-        self, model: Callable[..., Any], signature: str, contract: Contract | None = None
+        self,
+        model: Callable[..., Any],
+        signature: str,
+        contract: Contract | None = None,
+        lends: bool = True,
     ) -> None:
         super().__init__()
         check_model(model, contract, "Call", "'pos, batch'")
@@ -74,7 +76,7 @@ class Call(nn.Module):
             )
         self.model = model
         self.signature = signature
-        self.lends = True
+        self.lends = lends
         self._asks = False  # for graph functions that are absent, as far as it is known
         self.contract = getattr(model, "contract", None) if contract is None else contract
         self.prepare = getattr(model, "prepare", None)

@@ -69,7 +69,7 @@ its arguments tell
     if names and names[0] in POSITIONS and len(names) == 1:
         return OfPositions(model, contract)
     if names and all(name in (*ATTRIBUTES, *contract.inputs) for name in names):
-        return Call(model, ", ".join(names))
+        return Call(model, ", ".join(names), lends=False)
     return model
 
 
@@ -88,7 +88,7 @@ def _as_said(model: Any, contract: Contract, call: str) -> Callable[[Batch], Any
         return OfPositions(model, contract)
     is_layout = takes == "n c" or takes.split()[:1] == ["b"]
     try:
-        return Dense(model, call) if is_layout else Call(model, call)
+        return Dense(model, call) if is_layout else Call(model, call, lends=False)
     except ValueError as error:
         raise ValueError(f"`call` is {call!r}, which is not understood: {error}") from None
 

@@ -626,8 +626,7 @@ def test_a_network_that_wants_pyg_lib_is_told_of_the_way_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch_geometric.typing, "WITH_RADIUS", False)
-    net = Call(pyg.radius_graph, "pos, r=reach")
-    net.lends = False
+    net = Call(pyg.radius_graph, "pos, r=reach", lends=False)
     with pytest.raises(ImportError) as raised:
         net(Data(pos=torch.rand(3, 3), reach=1.0))
     assert "offer_to_pyg()" in raised.value.__notes__[0]

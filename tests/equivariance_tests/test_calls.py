@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch_geometric.typing
 from torch import Tensor, nn
 from torch_geometric.data import Batch
+from torch_geometric.nn import radius_graph
 
-from backbones.adapters import connect
+from backbones.adapters import Call, connect
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.model.calculators import SHAPES, OfAtoms
 from equivariance_tests.model.calls import as_network
@@ -250,3 +252,22 @@ def test_names_of_properties_are_those_of_ase() -> None:
     from ase.calculators.calculator import all_properties
 
     assert set(SHAPES) <= set(all_properties)
+
+
+def test_a_bare_model_is_judged_without_graphs_that_its_users_lack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is told of the way out, which a certified ``Call`` has taken."""
+    monkeypatch.setattr(torch_geometric.typing, "WITH_RADIUS", False)
+
+    def moments(pos: Tensor, batch: Tensor) -> Tensor:
+        source, target = radius_graph(pos, 2.0, batch)
+        pairs = (pos[source] - pos[target]).norm(dim=1)
+        return pos.new_zeros(int(batch.max()) + 1, 1).index_add(0, batch[source], pairs[:, None])
+
+    cloud, contract = [Cloud("generic", 4)], Contract("0e", smoothness=None)
+    with pytest.raises(ImportError) as raised:
+        Subject.of(moments, contract)(Subject.of(moments, contract).structures(cloud))
+    assert "offer_to_pyg()" in " ".join(raised.value.__notes__)
+    lent = Subject.of(Call(moments, "pos, batch"), contract)
+    assert len(lent(lent.structures(cloud)).values["output"]) == 1
