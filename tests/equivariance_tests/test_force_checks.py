@@ -12,6 +12,7 @@ from torch_geometric.data import Batch
 
 from equivariance_tests import Profile, assert_forces_and_stress, assert_work_of_forces, certify
 from equivariance_tests.checks.forces import ForcesAndStress, WrongForces, WrongStress
+from equivariance_tests.checks.paths import PathScan
 from equivariance_tests.checks.work_of_forces import WorkOfForces, WrongWork
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.measure.trial import Trial
@@ -323,6 +324,20 @@ def test_calculators_of_ase_pass(name: str, dtype: torch.dtype) -> None:
         found = outcomes(law, trial, clouds)
         assert [one.failure for one in found if one.failure] == []
         assert any(not one.skipped for one in found)
+
+
+def test_what_a_calculator_is_asked_for_here_is_asked_nowhere_else() -> None:
+    """Forces that the contract does not name are no output to the checks that follow."""
+    calculator, cutoff, unit, species = calculators()["Morse"]
+    claims = Contract({"energy": "0e"}, cutoff=cutoff, smoothness=0)
+    trial = Trial.of(calculator, claims, unit=unit, species=species)
+    asked = ForcesAndStress().as_asked(trial)
+    assert set(asked.contract.outputs) == {"energy", "forces"}
+    for one in (trial, trial.at(torch.float64), trial.at(torch.float32)):
+        assert set(one.contract.outputs) == {"energy"}
+    assert set(asked.at(torch.float64).contract.outputs) == {"energy", "forces"}
+    (outcome,) = PathScan().outcomes(trial, [GENERIC])
+    assert outcome.failure is None
 
 
 def test_a_calculator_is_asked_for_what_it_has() -> None:
