@@ -27,7 +27,6 @@ from symmetrize.arguments import (
 )
 from symmetrize.average import Averages
 from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
-from symmetrize.data.boundary import accepted
 from symmetrize.data.copies import turned_copies
 from symmetrize.declaration import Declaration, Outputs
 from symmetrize.frames import Ensemble, Frames, HierarchicalFrames
@@ -272,7 +271,6 @@ class Symmetrizer(nn.Module):
     @without_autocast()
     def _scene(self, data: Data) -> Scene:
         """Structures, or environments of centers, as the network will see them."""
-        data = accepted(data, self.inputs, self.positions)
         return SCOPES[self.scope].scene(data, self._view)
 
     @without_autocast()

@@ -89,7 +89,7 @@ class _Environments(Scene):
 class Centers(Scope):
     """The network sees the environment of one point at a time, and what it says of that counts."""
 
-    def scene(self, data: Data, view: View) -> Scene:
+    def of_accepted(self, data: Data, view: View) -> Scene:
         """The environment of every point, with positions from the point."""
         assert view.frames.cutoff is not None, "checked when the symmetrizer was made"
         rows = layout(data)

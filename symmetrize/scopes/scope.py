@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from symmetrize.contract import Contract, Smoothness
+from symmetrize.data.boundary import accepted
 from symmetrize.frames import Frames
 from symmetrize.representation import Representation
 from symmetrize.scopes.scene import Reduce, Scene
@@ -38,13 +39,17 @@ class View:
 class Scope(ABC):
     """One scope; instances hold no state."""
 
-    @abstractmethod
     def scene(self, data: Data, view: View) -> Scene:
-        """What the network will see of accepted data.
+        """What the network will see of data as the user has it.
 
         Raises:
             TypeError, ValueError: if the data does not fit what is declared.
         """
+        return self.of_accepted(accepted(data, view.inputs, view.positions), view)
+
+    @abstractmethod
+    def of_accepted(self, data: Data, view: View) -> Scene:
+        """What the network will see of data whose geometry and inputs are tensors."""
 
     @abstractmethod
     def check(self, view: View, declared: Contract | None) -> None:

@@ -36,7 +36,7 @@ class _Whole(Scene):
 class Structures(Scope):
     """The network sees whole structures, and every row that it returns counts."""
 
-    def scene(self, data: Data, view: View) -> Scene:
+    def of_accepted(self, data: Data, view: View) -> Scene:
         """Structures with positions from their centroid."""
         if view.prepare is not None:
             data = view.prepare(data)
