@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
 
+from backbones.adapters import connect
 from symmetrize import HierarchicalFrames, PairFrames, Symmetrizer, per_edge, per_point
 from symmetrize.frames.pairs import Pruning
 from symmetrize.groups import random_elements
@@ -121,6 +122,33 @@ def test_blocks_are_exact_on_degenerate_clouds(name: str) -> None:
     for turn in random_elements(2, "O(3)", torch.Generator().manual_seed(3)):
         there = model(Data(pos=data.pos @ turn.T, edge_index=data.edge_index))
         torch.testing.assert_close(there, turn @ here @ turn.T, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("perfect", [True, False], ids=["at rest", "rattled"])
+def test_blocks_of_crystals_turn_with_cell_and_images(perfect: bool) -> None:
+    """Several edges may join the same two points, by way of different images."""
+    cell = 3.6 * torch.tensor([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=torch.float64) / 2
+    pos = torch.stack([torch.zeros(3).double(), cell.sum(0) / 4])
+    noise = torch.randn(2, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    pos = pos if perfect else pos + 0.1 * noise
+
+    def along(data: Data) -> Tensor:
+        neighbor, center = data.edge_index
+        shifts = torch.einsum("ei,eij->ej", data.edge_shift.double(), data.cell[data.batch[center]])
+        vectors = data.pos[neighbor] + shifts - data.pos[center]
+        return vectors.exp()[:, :, None] * vectors[:, None, :].sin()
+
+    frames = HierarchicalFrames(cutoff=4.0)
+    model = Symmetrizer(along, per_edge("ij"), frames=frames)
+    connected_by = connect(radius=2.7)
+    here = connected_by(Data(pos=pos, cell=cell[None], pbc=torch.ones(1, 3).bool()))
+    assert here.edge_index.shape[1] > 20
+    blocks = model(here)
+    for turn in random_elements(2, "O(3)", torch.Generator().manual_seed(3)):
+        there = here.clone()
+        there.pos, there.cell = pos @ turn.T, (cell @ turn.T)[None]
+        expected = turn @ blocks @ turn.T
+        torch.testing.assert_close(model(there), expected, rtol=0, atol=1e-12 * blocks.abs().max())
 
 
 def test_the_average_is_that_of_the_formula() -> None:
