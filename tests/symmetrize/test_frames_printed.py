@@ -17,6 +17,7 @@ from symmetrize import (
     per_point,
 )
 from symmetrize.frames import __all__ as public
+from symmetrize.frames import hierarchical, settings
 from symmetrize.frames.hierarchical import Preset, Selection
 from symmetrize.frames.hierarchical.presets import PRESETS
 from symmetrize.frames.pairs import Pruning
@@ -121,3 +122,9 @@ def test_a_symmetrizer_prints_its_frames_and_what_is_unusual():
         "frames=HierarchicalFrames(cutoff=5.0), inputs={'field': '1o'}, reduce='sum', "
         "chunk_size=64, training='sampled'"
     )
+
+
+@pytest.mark.parametrize("name", ["Preset", "Selection"])
+def test_names_that_moved_are_found_with_a_warning(name: str) -> None:
+    with pytest.warns(DeprecationWarning, match=r"import it from symmetrize.frames.hierarchical"):
+        assert getattr(settings, name) is getattr(hierarchical, name)
