@@ -38,7 +38,7 @@ from symmetrize.network.calling import without_autocast
 from symmetrize.outputs import Spec
 from symmetrize.representation import as_representation
 from symmetrize.returned import described
-from symmetrize.scopes import SCOPES, Name, Reduce, Scene, View
+from symmetrize.scopes import SCOPES, Reduce, Scene, ScopeName, View
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -114,7 +114,7 @@ class Symmetrizer(nn.Module):
         inputs: Mapping[str, Spec | None] | None = None,
         frames: Frames | None = None,
         group: Group = "O(3)",
-        scope: Name = "structure",
+        scope: ScopeName = "structure",
         reduce: Reduce | None = None,
         chunk_size: int | None = None,
         training: Training = "all",
@@ -147,7 +147,7 @@ class Symmetrizer(nn.Module):
             positions = () if declared is None else declared.positions
         self.positions = names_of_positions(positions)
         self.inputs |= {name: as_representation("1o") for name in self.positions}
-        self.scope: Name = _one_of("scope", scope, tuple(SCOPES))
+        self.scope: ScopeName = _one_of("scope", scope, tuple(SCOPES))
         if frames is None:
             natural = None if declared is None else SCOPES[scope].natural_cutoff(declared)
             frames = HierarchicalFrames(natural)

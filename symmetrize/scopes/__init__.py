@@ -7,7 +7,7 @@ from symmetrize.scopes.scene import Answers, Reduce, Scene
 from symmetrize.scopes.scope import Scope, View
 from symmetrize.scopes.structure import Structures
 
-Name = Literal["structure", "center"]
+ScopeName = Literal["structure", "center"]
 SCOPES: dict[str, Scope] = {"structure": Structures(), "center": Centers()}
 
-__all__ = ["SCOPES", "Answers", "Name", "Reduce", "Scene", "Scope", "View"]
+__all__ = ["SCOPES", "Answers", "Reduce", "Scene", "Scope", "ScopeName", "View"]
