@@ -181,6 +181,14 @@ def test_outputs_have_any_form_and_name(name, tmp_path):
     assert model(FOUR)["head"][0].shape == (4, 1)
 
 
+def test_declarations_of_earlier_versions_are_read():
+    earlier = {
+        "energy": {"turns": "0e", "per_point": False},
+        "f": {"turns": "1o", "per_point": True},
+    }
+    assert Declaration.of_plain(earlier) == Declaration.of({"energy": "0e", "f": per_point("1o")})
+
+
 def test_declarations_survive_json():
     for outputs in (
         "0e",
