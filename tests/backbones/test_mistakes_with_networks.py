@@ -19,8 +19,7 @@ from backbones import (
     PointNetPlusPlus,
 )
 from backbones.checkpoint import load, save
-from symmetrize import Contract, HierarchicalFrames, Symmetrizer, per_point
-from symmetrize.declaration import Declaration
+from symmetrize import Contract, HierarchicalFrames, Symmetrizer
 
 
 @pytest.fixture(autouse=True)
@@ -179,25 +178,6 @@ def test_outputs_have_any_form_and_name(name, tmp_path):
     assert torch.equal(again(FOUR)["head"][1]["values"], found["head"][1]["values"])
     model = Symmetrizer(net)
     assert model(FOUR)["head"][0].shape == (4, 1)
-
-
-def test_declarations_of_earlier_versions_are_read():
-    earlier = {
-        "energy": {"turns": "0e", "per_point": False},
-        "f": {"turns": "1o", "per_point": True},
-    }
-    assert Declaration.of_plain(earlier) == Declaration.of({"energy": "0e", "f": per_point("1o")})
-
-
-def test_declarations_survive_json():
-    for outputs in (
-        "0e",
-        ("0e", None),
-        {"turns": "1o", "b": per_point("ij")},
-        {"turns": None, "a": "0e"},
-    ):
-        declared = Declaration.of(outputs)
-        assert Declaration.of_plain(declared.plain()) == declared
 
 
 SIZES: dict[str, tuple[Callable[[], Any], str]] = {

@@ -485,3 +485,22 @@ def test_descriptions_name_types_and_shapes():
     assert described({"a": one, "b": (one, None)}) == "a dict of {'a': (2, 1), 'b': ((2, 1), None)}"
     assert described([Named(one, 3)]) == "a list of [Named(energy=(2, 1), forces=int, extra=None)]"
     assert described((one,)) == "a tuple of ((2, 1),)"
+
+
+def test_declarations_of_earlier_versions_are_read() -> None:
+    earlier = {
+        "energy": {"turns": "0e", "per_point": False},
+        "f": {"turns": "1o", "per_point": True},
+    }
+    assert Declaration.of_plain(earlier) == Declaration.of({"energy": "0e", "f": per_point("1o")})
+
+
+def test_declarations_survive_json() -> None:
+    for outputs in (
+        "0e",
+        ("0e", None),
+        {"turns": "1o", "b": per_point("ij")},
+        {"turns": None, "a": "0e"},
+    ):
+        declared = Declaration.of(outputs)
+        assert Declaration.of_plain(declared.plain()) == declared
