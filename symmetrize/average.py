@@ -19,6 +19,9 @@ from symmetrize.groups import Group
 from symmetrize.outputs import Output
 from symmetrize.scopes import Scene
 
+# How far from one the sum of weights of a row may be, which single precision rounds
+COMPLETE = 1e-4
+
 
 class Averages:
     """The averages of all outputs, by name, in the form in which the network returns them.
@@ -53,14 +56,14 @@ class Averages:
         for name, values in returned.items():
             self.by_name[name].add(values, members, copies)
 
-    def add_auxiliary(self, returned: Mapping[str, Tensor]) -> None:
-        """Take what an auxiliary model, equivariant by itself, returned for the scene.
+    def add_auxiliary(self, returned: Mapping[str, Tensor], copies: Copies) -> None:
+        """Take what an auxiliary model, equivariant by itself, returned for the scene as it is.
 
         Raises:
-            ValueError: if there is not one row for each of the result.
+            ValueError: if a row of an output is missing.
         """
         for name, values in returned.items():
-            self.by_name[name].add_auxiliary(values)
+            self.by_name[name].add_auxiliary(values, copies)
 
     def mean(self) -> Any:
         """sum_p w_p rho(R_p) f(A R_p), one row for whatever rows stand for."""
@@ -110,14 +113,9 @@ class Average:
         """
         self._check(values, copies)
         representation, answers = self.output.representation, self.answers
-        origin = copies.of(self.output.rows)
-        assert origin is not None, "the scene has edges"
-        copy, row = origin
         # sums of many members lose the digits that half precision has left
         values = values.to(torch.promote_types(values.dtype, torch.float32))
-        if answers.counts is not None:
-            kept = torch.nonzero(answers.counts[row])[:, 0]
-            values, copy, row = values[kept], copy[kept], row[kept]
+        copy, values, row = self._answering(values, copies)
         if self.output.rows != "structure":
             members = members.take(copy)
         values = representation.symmetrize_indices(values)
@@ -132,12 +130,13 @@ class Average:
 
     def _check(self, values: Tensor, copies: Copies) -> None:
         """Refuse values that are not one row for each copy (or point, or edge) or do not fit."""
-        rows = 0 if values.ndim == 0 else len(values)
+        # a single number has no rows, which is not as many as there are of nothing
+        rows = -1 if values.ndim == 0 else len(values)
         said = "" if self.name == ONLY else f" for {said_of(self.name)}"
         said = f"the network returned shape {tuple(values.shape)}{said}"
         numbers = copies.numbers
         declared = self.output.rows
-        if values.ndim == 0 or rows != numbers[declared]:
+        if rows != numbers[declared]:
             batch = f"{numbers['structure']} copies of {self.scene.size} {self.scene.clouds}"
             batch += "".join(f", {numbers[k]} {k}s" for k in numbers if k != "structure")
             each = "copy, as if it were a structure"
@@ -175,23 +174,34 @@ class Average:
             "`edge_index` in the data"
         )
 
-    def add_auxiliary(self, values: Tensor) -> None:
-        """Take what the auxiliary model returned for every structure (or point, or edge) itself.
+    def add_auxiliary(self, values: Tensor, copies: Copies) -> None:
+        """Take what the auxiliary model returned for the scene, unturned.
 
         Raises:
-            ValueError: if there is not one row for each.
+            ValueError: if there is not one row for each structure (or point, or edge).
         """
-        size = len(self.answers)
-        if values.ndim == 0 or len(values) != size:
+        number = copies.numbers[self.output.rows]
+        if values.ndim == 0 or len(values) != number:
+            of = self.scene.clouds if self.output.rows == "structure" else f"{self.output.rows}s"
             raise ValueError(
                 f"the auxiliary model of the frames returned shape {tuple(values.shape)} for "
-                f"{size} {self.output.rows}s: it must return what the network does, one row for "
-                "each"
+                f"{number} {of}: it must return what the network does, one row for each"
             )
-        place = torch.arange(size, device=values.device)
+        _, values, row = self._answering(values, copies)
+        place = row if self.answers.place is None else self.answers.place[row]
         self.values.append(self.output.representation.symmetrize_indices(values))
-        self.weights.append(self.auxiliary[self.answers.owner].to(values.dtype))
+        self.weights.append(self.auxiliary[self.answers.owner[place]].to(values.dtype))
         self.places.append(place)
+
+    def _answering(self, values: Tensor, copies: Copies) -> tuple[Tensor, Tensor, Tensor]:
+        """The rows of values that answer: their copies, themselves, and their rows of the scene."""
+        origin = copies.of(self.output.rows)
+        assert origin is not None, "the scene has edges"
+        copy, row = origin
+        if self.answers.counts is None:
+            return copy, values, row
+        kept = torch.nonzero(self.answers.counts[row])[:, 0]
+        return copy[kept], values[kept], row[kept]
 
     def mean(self) -> Float[Tensor, "results *value"]:
         """sum_p w_p rho(R_p) f(A R_p) for each row; of log-probabilities log(sum_p w_p exp f)."""
@@ -218,7 +228,20 @@ class Average:
     def _all(self) -> tuple[Tensor, Tensor, Tensor]:
         if not self.values:
             return self.nothing, self.nothing.new_zeros(0), self.answers.owner[:0]
-        return torch.cat(self.values), torch.cat(self.weights), torch.cat(self.places)
+        weights, places = torch.cat(self.weights), torch.cat(self.places)
+        if self.output.rows == "edge" and self.answers.counts is not None:
+            self._check_complete(segment_sum(weights.detach(), places, len(self.answers)))
+        return torch.cat(self.values), weights, places
+
+    def _check_complete(self, total: Float[Tensor, "results"]) -> None:
+        """Refuse edges that some members have no row for: a collapsed copy loses distant points."""
+        missing = int(((total - 1).abs() > COMPLETE).sum())
+        if missing:
+            raise ValueError(
+                f"{said_of(self.name)} is declared per_edge, but {missing} of {len(total)} edges "
+                "reach into the end of their environment, where frames lose their direction: give "
+                'the frames a longer cutoff, or use scope="structure"'
+            )
 
 
 def _times(weights: Float[Tensor, "rows"], values: Float[Tensor, "rows *value"]) -> Tensor:

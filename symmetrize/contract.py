@@ -103,6 +103,15 @@ class Contract:
                 f"`smoothness` is {smoothness!r} but must be a number of continuous derivatives: "
                 "0, 1, 2, ... or math.inf; None claims nothing"
             )
+        for name, value in (
+            ("envelope", envelope),
+            ("extensive", extensive),
+            ("periodic", periodic),
+        ):
+            if not isinstance(value, bool):
+                raise ValueError(f"`{name}` is {value!r} but must be True or False")
+        if isinstance(min_distance, bool):
+            raise ValueError(f"`min_distance` is {min_distance} but must be a length, or None")
         if cutoff is not None and not (isinstance(cutoff, Real) and 0 < cutoff < math.inf):
             raise ValueError(
                 f"`cutoff` is {cutoff!r} but must be a positive length; None if every point sees "
@@ -136,7 +145,7 @@ class Contract:
             object.__setattr__(self, name, value)
 
     def plain(self) -> dict[str, Any]:
-        """What is claimed, by the names of the arguments, as JSON and TOML hold it.
+        """What is claimed, by the names of the arguments, as JSON holds it.
 
         >>> Contract("1o", smoothness=math.inf).plain()["smoothness"]
         'inf'

@@ -186,7 +186,7 @@ class Declaration(Mapping[str, Output]):
             if isinstance(one, list):
                 return tuple(read(each, f"{place}.{i}") for i, each in enumerate(one))
             if isinstance(one, Mapping):
-                if any(isinstance(one.get(name), str) for name in ("representation", "turns")):
+                if _is_output(one):
                     return Output.of_plain(one, f"the output {place!r}")
                 return {
                     name: read(each, f"{place}.{name}" if place else name)
@@ -228,6 +228,12 @@ class Declaration(Mapping[str, Output]):
             f"declare {what}, as in outputs={proposed}: declare every output, so that none is left "
             f"without symmetry, and None for what is to be left out{call}"
         )
+
+
+def _is_output(found: Mapping[str, Any]) -> bool:
+    """Whether a mapping holds one output, and not several by name."""
+    turns = any(isinstance(found.get(name), str) for name in ("representation", "turns"))
+    return turns or (set(found) == {"per_point"} and isinstance(found["per_point"], bool))
 
 
 def said_of(name: str) -> str:

@@ -14,8 +14,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from e3nn import o3
 
-from symmetrize.data.rows import RowsOf as RowsOf
-from symmetrize.plain import plain
+from symmetrize.data.rows import RowsOf as RowsOf  # for others, too: it is a part of `Output`
 from symmetrize.representation import Representation, as_representation
 
 Averaging = Literal["mean", "log"]
@@ -65,10 +64,8 @@ class Output:
         >>> per_point("1o").plain()
         {'representation': '1o', 'rows': 'point'}
         """
-        others = {name: getattr(self, name) for name in ("average",)}
-        usual = {field.name: field.default for field in dataclasses.fields(self)}
-        told = {name: plain(value) for name, value in others.items() if value != usual[name]}
-        return {"representation": str(self.representation), "rows": self.rows, **told}
+        told = {"representation": str(self.representation), "rows": self.rows}
+        return told if self.average == "mean" else told | {"average": self.average}
 
     @classmethod
     def of_plain(cls, found: str | Mapping[str, Any], place: str = "an output") -> Output:
@@ -86,10 +83,10 @@ class Output:
         if isinstance(found, str):
             return cls(as_representation(found))
         given = dict(found)
-        if "turns" in given:
+        if "turns" in given and "representation" not in given:
             given["representation"] = given.pop("turns")
-        if given.pop("per_point", False):
-            given["rows"] = "point"
+        if isinstance(given.get("per_point"), bool) and "rows" not in given:
+            given["rows"] = "point" if given.pop("per_point") else "structure"
         known = [field.name for field in dataclasses.fields(cls)]
         unknown = sorted(set(given) - set(known))
         if unknown or "representation" not in given:
@@ -98,12 +95,16 @@ class Output:
                 f"{place} has no {lacks}, but: {', '.join(known)}; what is not known may change "
                 "what a model computes, so nothing is guessed"
             )
-        return cls(as_representation(given.pop("representation")), **given)
+        try:
+            return cls(as_representation(given.pop("representation")), **given)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from None
 
     def __str__(self) -> str:
         spec = repr(str(self.representation))
         if self.average == "log":
-            return f"log_probabilities({spec}{', per_point=True' if self.per_point else ''})"
+            others = {"structure": "", "point": ", per_point=True", "edge": ", rows='edge'"}
+            return f"log_probabilities({spec}{others[self.rows]})"
         return spec if self.rows == "structure" else f"per_{self.rows}({spec})"
 
 
@@ -127,7 +128,7 @@ def per_edge(spec: Spec) -> Output:
     return Output(as_representation(spec), "edge")
 
 
-def log_probabilities(spec: Spec, per_point: bool = False) -> Output:
+def log_probabilities(spec: Spec, per_point: bool = False, *, rows: RowsOf | None = None) -> Output:
     """Declare logarithms of probabilities, such as those that ``log_softmax`` returns.
 
     Their average over frames is log(sum_p w_p exp(f(A R_p))): the logarithm of the average of the
@@ -138,6 +139,7 @@ def log_probabilities(spec: Spec, per_point: bool = False) -> Output:
     Args:
         spec: scalars that nothing changes, as in ``"11x0e"`` for 11 classes.
         per_point: whether there is one row for each point, as in segmentation.
+        rows: what each row stands for, where that is an "edge", as in kinds of bonds.
 
     Raises:
         ValueError: if a rotation or a reflection would change them.
@@ -145,4 +147,5 @@ def log_probabilities(spec: Spec, per_point: bool = False) -> Output:
     >>> str(log_probabilities("11x0e"))
     "log_probabilities('11x0e')"
     """
-    return Output(as_representation(spec), "point" if per_point else "structure", "log")
+    usual: RowsOf = "point" if per_point else "structure"
+    return Output(as_representation(spec), usual if rows is None else rows, "log")

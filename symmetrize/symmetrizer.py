@@ -27,7 +27,7 @@ from symmetrize.arguments import (
 )
 from symmetrize.average import Averages
 from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
-from symmetrize.data.copies import turned_copies
+from symmetrize.data.copies import as_they_are, turned_copies
 from symmetrize.declaration import Declaration, Outputs
 from symmetrize.frames import Ensemble, Frames, HierarchicalFrames
 from symmetrize.frames.ensemble import drawn, merged
@@ -298,8 +298,9 @@ class Symmetrizer(nn.Module):
             averages.add(form, returned, chosen, copies)
         if bool(ensemble.auxiliary.any()):
             assert self.auxiliary is not None
-            returned = self.declaration.named(self.auxiliary(scene.source.data))
-            averages.add_auxiliary(returned)
+            whole = as_they_are(scene.source)
+            returned = self.declaration.named(self.auxiliary(whole.data), whole.numbers)
+            averages.add_auxiliary(returned, whole)
         return averages
 
 

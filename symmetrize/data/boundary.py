@@ -71,6 +71,8 @@ def accepted(
         elif pbc is not None and not torch.equal(pbc.bool().reshape(size, 3), found.pbc):
             # the network need not know that a vector of zeros is no period
             changed["pbc"] = found.pbc.reshape(pbc.shape).to(pbc.dtype)
+    if data.get("edge_index") is not None:
+        changed["edge_index"] = _edges(data, known.pos)
     for name, representation in (inputs or {}).items():
         if name in data and name not in ("pos", "cell") and name not in positions:
             changed[name] = _rows_of(data, name, representation, size, known.pos)
@@ -174,6 +176,28 @@ def _check_batch(data: Data) -> None:
         )
     if len(batch) and int(batch.min()) < 0:
         raise ValueError(f"`batch` contains {int(batch.min())} but structures are numbered from 0")
+
+
+def _edges(data: Data, like: Tensor) -> Any:
+    """Edges as a tensor of integers, where they are one of a single structure, or are none.
+
+    Where there are none, nobody says what they would be: ``torch.zeros(2, 0)`` holds floats.
+    """
+    value = data.edge_index
+    if isinstance(value, np.ndarray | list | tuple) and slices_of(data) is None:
+        array = np.asarray(value)
+        if array.dtype.kind in "iu" or array.size == 0:
+            value = torch.as_tensor(array.astype(np.int64), device=like.device)
+    if not isinstance(value, Tensor) or value.layout != torch.strided:
+        return value
+    if value.numel() == 0 and (value.dtype != torch.long or value.ndim != 2):
+        return torch.zeros(2, 0, dtype=torch.long, device=like.device)
+    if value.is_floating_point():
+        raise ValueError(
+            f"`edge_index` is {value.dtype} of shape {tuple(value.shape)} but must be int64 of "
+            "shape (2, edges): the rows of the points that each edge leads from and to"
+        )
+    return value
 
 
 def _rows_of(

@@ -85,7 +85,8 @@ def clusters(
     # points that are about to leave are far out, points that merge with the center far in
     leaving = found.envelope < 1
     source = Source(batch, Layout(number, owner, rows, followed), found.vectors, inputs, leaving)
-    return Clusters(source, None if layout.edges is None else taken.taken["edge"][1])
+    edges = taken.taken.get("edge")
+    return Clusters(source, None if edges is None else edges[1])
 
 
 def _refuse(path: str, value: Any, rows: Rows, periodic: bool) -> None:

@@ -158,6 +158,14 @@ def turned_copies(
     )
 
 
+def as_they_are(source: Source) -> Copies:
+    """One copy of each structure, not turned."""
+    index = torch.arange(source.layout.size, device=source.vectors.device)
+    rotations = torch.eye(3, dtype=source.vectors.dtype, device=index.device)
+    collapsed = torch.zeros_like(index, dtype=torch.bool)
+    return turned_copies(source, index, rotations.expand(len(index), 3, 3), collapsed)
+
+
 class Lazy(Mapping[str, Any]):
     """What is seldom asked for, by name, and made when it is."""
 

@@ -70,11 +70,31 @@ def layout(data: Data) -> Layout:
     return Layout(size, batch, rows, followed)
 
 
-def extended(known: Layout, data: Data) -> Layout:
-    """The layout with the rows of attributes that the data has gained since."""
+def renewed(known: Layout, before: Mapping[str, Any], data: Data) -> Layout:
+    """The layout of data some of whose attributes were added, replaced or taken out since.
+
+    Args:
+        known: the layout before.
+        before: the attributes before, by name.
+        data: as it is now, with the same points and structures.
+    """
     whole = layout(data)
-    fresh = {path: rows for path, rows in whole.rows.items() if path not in known.rows}
-    return Layout(known.size, known.batch, known.rows | fresh, known.followed)
+    kept = {name for name, value in before.items() if is_same(value, data.get(name))}
+    rows = {
+        path: known.rows[path] if path.partition(".")[0] in kept and path in known.rows else now
+        for path, now in whole.rows.items()
+    }
+    return Layout(known.size, known.batch, rows, known.followed)
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are one, or equal tensors."""
+    if one is other:
+        return True
+    tensors = isinstance(one, Tensor) and isinstance(other, Tensor)
+    if not tensors or one.layout != torch.strided or other.layout != torch.strided:
+        return False
+    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
 
 
 def _followed(data: Data, name: str, size: int) -> str | None:

@@ -85,7 +85,7 @@ class Increments:
     def of_all(self, path: str) -> str | None:
         """What is counted, of all structures together, if nothing else is known of a value.
 
-        "point", "edge", or "batch" for numbers of parts of structures.
+        "point" or "edge"; None for what else they may count.
         """
         step = self._steps.get(path)
         return step if isinstance(step, str) and step in COUNTED else None

@@ -12,9 +12,10 @@ from symmetrize.data.numbering import Numbers
 
 # What a row of an output can stand for; an edge is a column of ``edge_index``
 RowsOf: TypeAlias = Literal["structure", "point", "edge"]
-# "point", "edge" or "structure", of which there is one row each; else the rows of one attribute and
-# of those that go with it, by its path
+# "point", "edge" or "structure", of which there is one row each; else made by ``own_kind`` or
+# ``several_of_structures``, which no name of an attribute can be taken for
 Kind: TypeAlias = str
+OWN, SEVERAL = "rows of ", "structure, rows of "
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Rows:
     @property
     def of_structures(self) -> bool:
         """Whether they belong to structures as a whole, whatever their number."""
-        return self.kind.startswith("structure")
+        return self.kind == "structure" or self.kind.startswith(SEVERAL)
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Layout:
 
     @property
     def edges(self) -> Int[Tensor, "edges"] | None:
-        """(E,), the structure of each edge, that of the point it leads from; None without edges."""
+        """(E,), the structure of each column of ``edge_index``; None without edges."""
         found = self.rows.get("edge_index")
-        return None if found is None else found.owner
+        return None if found is None or found.kind != "edge" else found.owner
 
     def leads(self, kind: Kind) -> dict[str, Rows]:
         """By path, what decides whether a row of a kind is there: whether all that it counts is."""
@@ -77,6 +78,20 @@ class Layout:
         }
 
 
+def own_kind(path: str) -> Kind:
+    """The kind of rows that are nothing else than those of one attribute, and what goes with it."""
+    return f"{OWN}{path}"
+
+
+def path_of(kind: Kind) -> str | None:
+    """The attribute whose rows a kind is named after; None for the others.
+
+    >>> path_of(own_kind("angles")), path_of("edge")
+    ('angles', None)
+    """
+    return kind.removeprefix(OWN) if kind.startswith(OWN) else None
+
+
 def several_of_structures(path: str) -> Kind:
-    """The kind of rows of which a structure has none or several, which are nothing known."""
-    return f"structure {path}"
+    """The kind of an attribute of structures of which each has any number of rows."""
+    return f"{SEVERAL}{path}"

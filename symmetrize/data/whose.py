@@ -18,7 +18,7 @@ from symmetrize.data.attributes import below
 from symmetrize.data.forms import plain_tensor
 from symmetrize.data.numbering import COUNTED, Increments, columns
 from symmetrize.data.owners import slices_of
-from symmetrize.data.rows import Kind, Rows, several_of_structures
+from symmetrize.data.rows import Kind, Rows, own_kind, path_of, several_of_structures
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -63,7 +63,7 @@ class Reader:
             assert found is not None, "what counts rows has rows"
             kind, owner, dim = found.kind, found.owner, found.dim
             if dim == -1 and kind in COUNTED:  # tuples, of which there are as many by chance
-                kind = path
+                kind = own_kind(path)
         else:
             dim = self._dim(path, key, value)
             assert dim is not None
@@ -71,7 +71,7 @@ class Reader:
             if dim == 0 and len(entries) == len(self.owner_of["point"]):
                 kind, owner = "point", self.owner_of["point"]
             else:
-                kind, owner = path, self._owner_of_entries(path, entries.amax(1), counted)
+                kind, owner = own_kind(path), self._owner_of_entries(path, entries.amax(1), counted)
         numbers = self.increments.numbers(path, plain_or_number(value), owner, dim)
         # a number of each structure, such as that of its center, has no rows of its own
         has_own = dim == -1 or not torch.equal(owner, self.owner_of["structure"])
@@ -86,9 +86,9 @@ class Reader:
         Columns are as ``idx_kj`` and ``idx_ji`` of triplets, which are left out together.
         """
         if not is_column:
-            return path
+            return own_kind(path)
         found = (kind for kind in self.columns if torch.equal(self.owner_of[kind], owner))
-        kind = next(found, path)
+        kind = next(found, own_kind(path))
         self.columns.add(kind)
         return kind
 
@@ -119,7 +119,7 @@ class Reader:
             known = slices.diff()
         follower = self.data.get(f"{path}_batch")
         if known is None and isinstance(follower, Tensor) and follower.shape == (number,):
-            return Rows(path, follower.to(structures.device), dim)
+            return Rows(own_kind(path), follower.to(structures.device), dim)
         kind = self._told_by_number(path, number, known)
         if kind is not None:
             return Rows(kind, self.owner_of[kind], dim)
@@ -206,10 +206,10 @@ class Reader:
         name = path.partition(".")[0]
         if name in OF_STRUCTURES:
             return None
-        others = [kind for kind in self.owner_of if kind not in ("point", "edge", "structure")]
+        others = {kind: of for kind in self.owner_of if (of := path_of(kind)) is not None}
         # rows of other index tensors: angle_attr beside angle_index
-        for kind in others:
-            if name.startswith(kind.rpartition("_")[0] or kind) and self._fits(kind, number, known):
+        for kind, of in others.items():
+            if name.startswith(of.rpartition("_")[0] or of) and self._fits(kind, number, known):
                 return kind
         # edges may have been replaced since they were collated
         if name.startswith("edge") and self._fits("edge", number, None):

@@ -17,9 +17,6 @@ from symmetrize.network.calling import called
 from symmetrize.network.graph import Sources, check_leads_to_positions, is_transformed, is_wanted
 from symmetrize.network.undeclared import is_compiled, look_like_vectors, reading, warn_of
 
-# The call of the user, counted from a warning: two are here, two in the wrapper, three in torch
-CALLS = 8
-
 
 class Caller:
     """Calls a network, and remembers what was looked at.
@@ -58,7 +55,7 @@ class Caller:
         self.known |= {*looks}
         with reading(copies.data, looks) as seen:
             returned = called(net, copies.data)
-        warn_of(seen, looks, stacklevel=CALLS)
+        warn_of(seen, looks)
         return returned
 
     def _check_graph(

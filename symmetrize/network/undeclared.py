@@ -133,8 +133,8 @@ def _taken_out() -> Any:
     return None
 
 
-def warn_of(seen: Collection[str], look: dict[str, str], stacklevel: int = 2) -> None:
-    """Say once that the network reads what does not turn, and both ways out."""
+def warn_of(seen: Collection[str], look: dict[str, str]) -> None:
+    """Say once that the network reads what does not turn, and both ways out, at the user's line."""
     for name in sorted(seen):
         spec = look[name]
         of = "a vector" if spec == "1o" else "a tensor"
@@ -144,8 +144,18 @@ def warn_of(seen: Collection[str], look: dict[str, str], stacklevel: int = 2) ->
             f"Declare it, inputs={{{name!r}: {spec!r}}} (positions=[{name!r}] for positions), or "
             f"say that it does not turn, inputs={{{name!r}: None}}",
             UserWarning,
-            stacklevel=stacklevel,
+            stacklevel=_of_user(),
         )
+
+
+def _of_user() -> int:
+    """How many calls above the caller the first is that neither this library nor torch makes."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in ("symmetrize", "torch"):
+            break
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def is_compiled(net: Any) -> bool:

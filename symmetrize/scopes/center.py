@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from symmetrize.arrays.segments import counts, segment_sum
+from symmetrize.arrays.vectors import safe_norm
 from symmetrize.contract import Contract, Smoothness
 from symmetrize.data.clusters import clusters
 from symmetrize.data.forms import plain_tensor
-from symmetrize.data.layout import extended, layout
+from symmetrize.data.layout import is_same, layout, renewed
 from symmetrize.data.reading import check_inputs, fields_of, read_points
 from symmetrize.data.rows import Layout, RowsOf
 from symmetrize.frames import Ensemble, Frames
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 # are all about to leave its environment has no direction left, and the average passes into what the
 # network makes of the center alone: beyond its sight, that changes nothing.
 BEYOND = 1.3
+# What rounding may add to a length
+SLACK = 1e-4
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,18 @@ class _Environments(Scene):
         neighbors: what frames are made from.
         structures: whose the centers are.
         reduce: over the centers of each structure.
+        lengths: of the edges of the structures, if there are some.
     """
 
     neighbors: Vectors
     structures: Layout
     reduce: Reduce | None
+    lengths: Float[Tensor, "edges"] | None
 
     clouds = "environments"
     without_edges = (
-        'with scope "center" they are those of the data itself: set data.edge_index before the '
-        "data is wrapped"
+        'with scope "center" edges are those of the data itself, none that `prepare` finds in '
+        "environments: set data.edge_index before the data is wrapped, and let prepare keep it"
     )
 
     def ensemble(self, frames: Frames, group: Group, degree: int) -> Ensemble:
@@ -60,17 +66,19 @@ class _Environments(Scene):
         """The rows that answer for an output.
 
         Raises:
-            ValueError: if there are no edges to count, or one is in no environment.
+            ValueError: if there are no edges to count, or one is too long.
         """
         found = super().answers_of(rows, output)
-        lost = 0
-        if rows == "edge" and found.counts is not None:
-            lost = len(found) - int(found.counts.sum())
-        if lost:
+        if rows != "edge" or self.lengths is None or len(self.lengths) == 0:
+            return found
+        longest, cutoff = float(self.lengths.max()), self.neighbors.cutoff or math.inf
+        if longest * BEYOND > cutoff * (1 + SLACK):
             raise ValueError(
-                f"{output} is declared per_edge, but {lost} of {len(found)} edges are longer "
-                f"than the cutoff {self.neighbors.cutoff} of the frames, so that no environment "
-                'has them: leave them out, use frames with a longer cutoff, or scope="structure"'
+                f"{output} is declared per_edge, and edges reach up to {longest:.4g}, but with "
+                f'scope "center" the cutoff {cutoff:g} of the frames must be {BEYOND} times as '
+                "long: near the end of an environment an edge without closer neighbors has no "
+                f"direction left. Pass frames=HierarchicalFrames(cutoff={BEYOND * longest:.4g}), "
+                'or use scope="structure"'
             )
         return found
 
@@ -103,18 +111,21 @@ class Centers(Scope):
             "structure": Answers(each),
             "point": Answers(each, found.owner, central),
         }
+        lengths = None
         if edges is not None:
-            whole, taken = plain_tensor(data.edge_index)[0], plain_tensor(source.data.edge_index)[0]
-            answers["edge"] = Answers(whole, edges, central[taken])
+            ends, taken = plain_tensor(data.edge_index), plain_tensor(source.data.edge_index)[0]
+            answers["edge"] = Answers(ends[0], edges, central[taken])
+            lengths = safe_norm((data.pos[ends[1]] - data.pos[ends[0]]).detach())
         if view.prepare is not None:
-            given = source.data.get("edge_index")
+            before = source.data.to_dict()
             prepared = view.prepare(source.data)
-            if prepared.get("edge_index") is not given:  # no longer those of the data
-                answers.pop("edge", None)
-            source = replace(source, data=prepared, layout=extended(source.layout, prepared))
+            if not is_same(before.get("edge_index"), prepared.get("edge_index")):
+                answers.pop("edge", None)  # they are no longer those of the data
+            known = renewed(source.layout, before, prepared)
+            source = replace(source, data=prepared, layout=known)
         fields = fields_of(source.data, source.layout, view.inputs, envelope=found.envelope)
         neighbors = replace(found.cloud, fields=fields)
-        return _Environments(source, answers, neighbors, rows, view.reduce)
+        return _Environments(source, answers, neighbors, rows, view.reduce, lengths)
 
     def check(self, view: View, declared: Contract | None) -> None:
         """Refuse further positions, and environments without an end or too small."""
@@ -129,6 +140,13 @@ class Centers(Scope):
             raise ValueError(
                 f'scope "center" needs a cutoff but {type(view.frames).__name__} has none: pass '
                 "frames=HierarchicalFrames(cutoff=...), in the unit of the positions"
+            )
+        apart = None if declared is None else declared.min_distance
+        if apart is not None and apart >= cutoff:
+            raise ValueError(
+                f"the network's points are {apart} apart but the environments of the frames end at "
+                f"{cutoff}, where no point has a neighbor: pass frames=HierarchicalFrames(cutoff="
+                f"{2 * apart})"
             )
         sight = None if declared is None else declared.receptive_field
         if sight is not None and sight > cutoff:

@@ -55,6 +55,11 @@ class Scene(ABC):
 
     #: what clouds are called in errors
     clouds = "structures"
+    #: what is said where an output has rows of edges and there are none
+    without_edges = (
+        "the data has none: set data.edge_index, or let prepare add it, as in "
+        "prepare=connect(radius=5.0) of backbones.adapters"
+    )
 
     @property
     def size(self) -> int:
@@ -75,15 +80,9 @@ class Scene(ABC):
         if found is None:
             raise ValueError(
                 f"{output} is declared per_edge, with one row for each column of `edge_index`, but "
-                f"the data has none, only {sorted(self.source.data.keys())}: {self.without_edges}"
+                f"{self.without_edges}"
             )
         return found
-
-    #: the way out where there are no edges
-    without_edges = (
-        "set data.edge_index, or let prepare add it, as in prepare=connect(radius=5.0) of "
-        "backbones.adapters"
-    )
 
     def reduced(self, values: Float[Tensor, "clouds *value"]) -> Float[Tensor, "rows *value"]:
         """One row for each cloud, or, where that was asked for, for several of them."""

@@ -10,12 +10,21 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
 
 from backbones.adapters import connect
-from symmetrize import HierarchicalFrames, PairFrames, Symmetrizer, per_edge, per_point
+from symmetrize import (
+    HierarchicalFrames,
+    PairFrames,
+    Symmetrizer,
+    log_probabilities,
+    per_edge,
+    per_point,
+)
 from symmetrize.frames.pairs import Pruning
 from symmetrize.groups import random_elements
+from symmetrize.scopes import center
 from tests.common.strata import CASES
 
-CUTOFF = 3.0
+# 1.3 times the longest edge, and a little more
+CUTOFF = 3.4
 
 
 def connected(pos: Tensor, seed: int = 0, radius: float = 2.5, **more: Any) -> Data:
@@ -176,6 +185,41 @@ def test_a_center_answers_for_the_edges_that_lead_from_it() -> None:
     assert model(clouds()[0]).abs().max() == 0
 
 
+@pytest.mark.parametrize("distance", [1.0, 2.0, 2.6])
+@pytest.mark.parametrize("name", ["structure", "center"])
+def test_what_is_invariant_by_itself_is_left_as_it_is(name: str, distance: float) -> None:
+    """Of a lonely pair, too: every member of the ensemble answers for each edge."""
+
+    def lengths(data: Data) -> Tensor:
+        first, second = data.pos[data.edge_index]
+        return (second - first).norm(dim=1, keepdim=True)
+
+    points = [[0.0, 0.0, 0.0], [0.0, 0.0, distance], [50.0, 0.0, 0.0]]
+    data = connected(torch.tensor(points, dtype=torch.float64), radius=3.0)
+    model = Symmetrizer(lengths, per_edge("0e"), **NETWORKS[name][1])
+    torch.testing.assert_close(model(data), lengths(data), rtol=1e-12, atol=0)
+
+
+def test_kinds_of_bonds_have_probabilities_that_add_up_to_one() -> None:
+    def kinds(data: Data) -> Tensor:
+        return blocks(data).flatten(1).log_softmax(-1)
+
+    outputs = log_probabilities("9x0e", rows="edge")
+    assert str(outputs) == "log_probabilities('9x0e', rows='edge')"
+    data = clouds()[0]
+    total = Symmetrizer(kinds, outputs)(data).exp().sum(-1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+
+
+@pytest.mark.parametrize("name", ["structure", "center"])
+def test_a_copy_of_the_data_that_prepare_returns_has_the_same_edges(name: str) -> None:
+    net, options = NETWORKS[name]
+    data = clouds()[0]
+    here = Symmetrizer(net, per_edge("ij"), **options)(data)
+    there = Symmetrizer(net, per_edge("ij"), prepare=lambda one: one.clone(), **options)(data)
+    torch.testing.assert_close(here, there, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("name", ["structure", "center"])
 def test_edges_may_be_an_index_of_torch_geometric(name: str) -> None:
     net, options = NETWORKS[name]
@@ -216,18 +260,22 @@ def test_outputs_of_all_kinds_go_side_by_side() -> None:
     }
 
 
-def test_an_auxiliary_model_answers_for_edges() -> None:
+@pytest.mark.parametrize("scope", ["structure", "center"])
+def test_an_auxiliary_model_answers_for_edges_as_the_network_does(scope: Any) -> None:
+    """It is called as the network is, with a batch of structures or environments."""
+
     def outer(data: Data) -> Tensor:
+        assert data.num_graphs == len(data.ptr) - 1
         first, second = data.pos[data.edge_index]
         vectors = second - first
         return vectors[:, :, None] * vectors[:, None, :]
 
     frames = PairFrames(CUTOFF, auxiliary=outer, prune=Pruning())
+    model = Symmetrizer(outer, per_edge("ij"), frames=frames, scope=scope)
     line = connected(torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]).double())
-    model = Symmetrizer(lambda data: 0 * outer(data), per_edge("ij"), frames=frames)
     bent = connected(torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0]]).double())
-    assert model(line).shape == (len(line.edge_index[0]), 3, 3)
-    assert model(Batch.from_data_list([line, bent])).abs().sum() > 0
+    for data in (line, Batch.from_data_list([line, bent])):
+        torch.testing.assert_close(model(data), outer(Batch.from_data_list([data])))
 
 
 # --- mistakes
@@ -301,11 +349,21 @@ def test_what_does_not_fit_is_named(
         Symmetrizer(net, outputs)(data)
 
 
-def test_edges_beyond_the_environments_are_refused() -> None:
-    data = connected(torch.tensor([[0.0, 0, 0], [0, 0, 4.0], [1, 0, 0]]), radius=10.0)
+def test_edges_that_are_long_for_their_environments_are_refused() -> None:
+    data = connected(torch.tensor([[0.0, 0, 0], [0, 0, 3.0], [1, 0, 0]]), radius=10.0)
     frames = HierarchicalFrames(cutoff=CUTOFF)
     model = Symmetrizer(of_environments, per_edge("ij"), frames=frames, scope="center")
-    with pytest.raises(ValueError, match=r"4 of 6 edges are longer than the cutoff 3.0"):
+    with pytest.raises(ValueError, match=r"edges reach up to 3.162.*cutoff=4.111\)"):
+        model(data)
+
+
+def test_edges_that_a_collapsed_copy_loses_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the rule of lengths, an edge that has no frames left would be a silent zero."""
+    monkeypatch.setattr(center, "BEYOND", 1.0)
+    data = connected(torch.tensor([[0.0, 0, 0], [0, 0, 3.2]]), radius=10.0)
+    frames = HierarchicalFrames(cutoff=CUTOFF)
+    model = Symmetrizer(of_environments, per_edge("ij"), frames=frames, scope="center")
+    with pytest.raises(ValueError, match="2 of 2 edges reach into the end of their environment"):
         model(data)
 
 
@@ -318,5 +376,7 @@ def test_edges_that_prepare_finds_in_environments_are_no_rows_of_the_data() -> N
     model = Symmetrizer(
         of_environments, per_edge("ij"), frames=frames, scope="center", prepare=prepare
     )
-    with pytest.raises(ValueError, match="those of the data itself"):
+    with pytest.raises(
+        ValueError, match="edges are those of the data itself, none that `prepare` finds"
+    ):
         model(Data(pos=torch.rand(3, 3)))

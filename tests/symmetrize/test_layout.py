@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
+from symmetrize import Symmetrizer
 from symmetrize.data.layout import layout
 from symmetrize.points.cloud import Points, about_centroid
 
@@ -29,3 +30,33 @@ def test_the_middle_of_a_cloud_far_away_has_all_digits_of_the_cloud(offset: floa
     vectors, _ = about_centroid(Points.of(cloud + offset))
     # a centroid of one pass has the digits of the offset: it is off by 1e-13 and 1e-10
     assert vectors.mean(0).abs().max() < 1e-15
+
+
+@pytest.mark.parametrize("name", ["point", "edge", "structure", "structures"])
+def test_attributes_may_be_called_as_kinds_of_rows_are(name: str) -> None:
+    """Three rows, two of them of the second structure, in copies as in the data."""
+    given = {name: torch.tensor([10.0, 11.0, 20.0]), f"{name}_batch": torch.tensor([0, 1, 1])}
+    edges, batch = torch.tensor([[0, 3], [1, 4]]), torch.tensor([0, 0, 0, 1, 1])
+    data = Data(pos=torch.randn(5, 3), batch=batch, edge_index=edges, **given)
+
+    def total(copies: Data) -> torch.Tensor:
+        whose, rows = copies[f"{name}_batch"], copies[name]
+        return copies.pos.new_zeros(copies.num_graphs).index_add(0, whose, rows)[:, None]
+
+    assert Symmetrizer(total, "0e")(data).flatten().tolist() == pytest.approx([10.0, 31.0])
+
+
+def test_an_index_may_be_called_as_a_kind_of_rows_is() -> None:
+    class Marked(Data):
+        def __inc__(self, key: str, value: object, *args: object, **kwargs: object) -> object:
+            return len(self.pos) if key == "edge" else super().__inc__(key, value, *args, **kwargs)
+
+    marks, edges = torch.tensor([0, 1, 2, 0, 1, 2, 0]), torch.tensor([[0, 1], [1, 0]])
+    item = Marked(pos=torch.randn(3, 3), edge_index=edges, edge=marks)
+
+    def number(copies: Data) -> torch.Tensor:
+        whose = copies.batch[copies.edge]
+        return torch.bincount(whose, minlength=copies.num_graphs).to(copies.pos)[:, None]
+
+    found = Symmetrizer(number, "0e")(Batch.from_data_list([item, item]))
+    assert found.flatten().tolist() == pytest.approx([7.0, 7.0])
