@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # How far up the call that takes a structure out of a batch may be, wrappers of methods included
 CALLERS = 6
+# Whose calls stand between a network and the user: the last two where shapes are checked
+BETWEEN = ("symmetrize", "torch", "jaxtyping", "beartype")
 
 
 def look_like_vectors(data: Data, rows: Layout, known: Collection[str]) -> dict[str, str]:
@@ -135,6 +137,9 @@ def _taken_out() -> Any:
 
 def warn_of(seen: Collection[str], look: dict[str, str]) -> None:
     """Say once that the network reads what does not turn, and both ways out, at the user's line."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and _is_between(frame.f_globals.get("__name__", "")):
+        frame, level = frame.f_back, level + 1
     for name in sorted(seen):
         spec = look[name]
         of = "a vector" if spec == "1o" else "a tensor"
@@ -144,18 +149,13 @@ def warn_of(seen: Collection[str], look: dict[str, str]) -> None:
             f"Declare it, inputs={{{name!r}: {spec!r}}} (positions=[{name!r}] for positions), or "
             f"say that it does not turn, inputs={{{name!r}: None}}",
             UserWarning,
-            stacklevel=_of_user(),
+            stacklevel=level,
         )
 
 
-def _of_user() -> int:
-    """How many calls above the caller the first is that neither this library nor torch makes."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None:
-        if frame.f_globals.get("__name__", "").partition(".")[0] not in ("symmetrize", "torch"):
-            break
-        frame, level = frame.f_back, level + 1
-    return level
+def _is_between(module: str) -> bool:
+    """Whether calls of a module stand between a network and who calls the wrapper."""
+    return module.partition(".")[0] in BETWEEN
 
 
 def is_compiled(net: Any) -> bool:

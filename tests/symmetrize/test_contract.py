@@ -1,5 +1,6 @@
 """Contracts: what is claimed is read, refused where it cannot be, and combined honestly."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -18,7 +19,9 @@ from symmetrize import (
     QuadratureFrames,
     RandomFrames,
     Symmetrizer,
+    log_probabilities,
     neighbor_list,
+    per_edge,
     per_point,
 )
 from symmetrize.scopes import center
@@ -198,3 +201,46 @@ def test_what_is_prepared_once_reaches_every_copy(scope):
     model = Symmetrizer(net, "1o", prepare=prepare, scope=scope, frames=HierarchicalFrames(2.0))
     model(Data(pos=positions))
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"turns": "0e", "representation": "1o"}, "the output 'a' has no turns, but"),
+        ({"representation": "0e", "rows": "edge", "per_point": True}, "has no per_point, but"),
+        ({"representation": "0e", "rows": "edges"}, "the output 'a': `rows` is 'edges' but"),
+        ({"per_point": True}, "the output 'a' has no representation, but"),
+        ({"representation": "0e", "unit": "eV"}, "the output 'a' has no unit, but"),
+    ],
+)
+@pytest.mark.usefixtures("as_users_run_it")
+def test_outputs_in_plain_values_are_not_guessed(given, said):
+    with pytest.raises(ValueError, match=said):
+        Contract.of_plain({"outputs": {"a": given}})
+
+
+@pytest.mark.parametrize("name", ["envelope", "extensive", "periodic"])
+@pytest.mark.usefixtures("as_users_run_it")
+def test_a_claim_is_true_or_false(name):
+    with pytest.raises(ValueError, match=f"`{name}` is 'yes' but must be True or False"):
+        Contract.of_plain({"outputs": "0e", name: "yes"})
+
+
+@pytest.mark.parametrize(
+    "contract",
+    [
+        Contract("0e"),
+        Contract(("0e", None), group=None, smoothness=None),
+        Contract({"head": {"a": "ij=ji", "b": None}, "c": per_edge("1o")}, cutoff=3, rounds=2),
+        Contract(log_probabilities("3x0e", rows="edge"), {"field": "1o"}, positions=["pos_2"]),
+        Contract("0e", cutoff=5.0, min_distance=1.0, extensive=True, periodic=True, smoothness=2),
+    ],
+)
+def test_contracts_survive_json(contract):
+    assert Contract.of_plain(json.loads(json.dumps(contract.plain()))) == contract
+
+
+def test_environments_must_reach_the_nearest_points():
+    net = Declared(cutoff=None, min_distance=2.0)
+    with pytest.raises(ValueError, match=r"2.0 apart but the environments .* end at 1.5"):
+        Symmetrizer(net, scope="center", frames=HierarchicalFrames(1.5))

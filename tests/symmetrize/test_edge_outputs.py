@@ -274,8 +274,9 @@ def test_an_auxiliary_model_answers_for_edges_as_the_network_does(scope: Any) ->
     model = Symmetrizer(outer, per_edge("ij"), frames=frames, scope=scope)
     line = connected(torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]).double())
     bent = connected(torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0]]).double())
-    for data in (line, Batch.from_data_list([line, bent])):
-        torch.testing.assert_close(model(data), outer(Batch.from_data_list([data])))
+    for several in ([line], [line, bent]):
+        data = Batch.from_data_list(several)
+        torch.testing.assert_close(model(data), outer(data))
 
 
 # --- mistakes
