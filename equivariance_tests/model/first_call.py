@@ -16,11 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backbones.adapters.geometric import LACKING
-from backbones.pyg_ops import lent_to_pyg
 from equivariance_tests.clouds.cases import UNRELATED, unrelated
 from equivariance_tests.model.answers import RowsError
-from equivariance_tests.model.calls import ATTRIBUTES, POSITIONS, required
+from equivariance_tests.model.calls import ATTRIBUTES, required
 from equivariance_tests.model.subject import Subject
 from equivariance_tests.report.failures import first_line
 
@@ -28,7 +26,6 @@ from equivariance_tests.report.failures import first_line
 KINDS: tuple[tuple[int, ...], ...] = ((1, 6, 8), (0, 1, 2), (6,), (8,), (14,))
 # What lends graph functions to a model that asks pyg-lib for them
 LENDS = "which lends it the graph functions that pyg-lib would have while it is called"
-OFFERED = "offer_to_pyg() from backbones.adapters"
 # Ways to call a model, beside those that are named after its arguments
 CALLS = (
     "z, pos, batch",
@@ -96,11 +93,12 @@ def _helpful(subject: Subject) -> Iterator[str]:
     """Options with which the model answers one plain cloud, fewest changes first."""
     for how, said in [({}, ""), *_tries(subject)]:
         try:
-            if _answers(subject, how):
+            if _answers(subject, how) and said:
                 yield f"It answers with {said}"
-        except ImportError as error:
-            if any(name in str(error) for name in LACKING) and _answers_with_graphs(subject, how):
-                yield f"It answers with {_lent(subject, how, said)}"
+        except ImportError:
+            lent = _lent(subject, how, said)
+            if lent is not None:
+                yield f"It answers with {lent}"
         except Exception:  # whatever it raises, that was not what is missing
             continue
 
@@ -112,36 +110,37 @@ def _answers(subject: Subject, how: dict[str, Any]) -> bool:
     return bool(answers.finite().all())
 
 
-def _answers_with_graphs(subject: Subject, how: dict[str, Any]) -> bool:
-    """Whether it does with the graph functions that are lent to it."""
-    try:
-        with lent_to_pyg():
-            return _answers(subject, how)
-    except Exception:
-        return False
+def _lent(subject: Subject, how: dict[str, Any], said: str) -> str | None:
+    """How a model is given that answers with graph functions that are lent to it, if it does.
 
+    Args:
+        subject: the model.
+        how: in which way it asks for a library that is absent.
+        said: how that is written.
+    """
+    from backbones.adapters import Call
 
-def _lent(subject: Subject, how: dict[str, Any], said: str) -> str:
-    """How graph functions are lent to the model, beside the option with which it answers."""
     call = how.get("call", subject.call)
-    given = f'call="{call}"'
     signature = _signature(subject) if call is None else call
-    if "->" in signature:
-        way_out = f"{OFFERED} called before"
-    else:
-        instead = f" instead of {given}" if subject.call else ""
-        way_out = f'Call(model, "{signature}") from backbones.adapters{instead}, {LENDS}'
+    try:
+        if not _answers(subject, {**how, "model": Call(subject.model, signature), "call": None}):
+            return None
+    except Exception:  # something else is missing, or it is called in no such way
+        return None
+    given = f'call="{call}"'
+    instead = f" instead of {given}" if subject.call else ""
+    way_out = f'Call(model, "{signature}") from backbones.adapters{instead}, {LENDS}'
     if said.startswith(given):
         return way_out + said.removeprefix(given)
     return f"{way_out}, and {said}" if said else way_out
 
 
 def _signature(subject: Subject) -> str:
-    """What the model is called with, as ``Call`` has it; ``->`` in that of no attributes."""
-    names = required(subject.model)
-    if not all(name in (*ATTRIBUTES, *subject.contract.inputs) for name in names):
-        return "n c -> o" if names[0] in POSITIONS and len(names) == 1 else "data"
-    model = subject.model
+    """What the model is called with, as ``Call`` has it, if nobody says."""
+    names, model = required(subject.model), subject.model
+    known = (*ATTRIBUTES, *subject.contract.inputs)
+    if not names or not all(name in known for name in names):
+        return "data"
     function = model.forward if isinstance(model, torch.nn.Module) else model
     # structures are told apart by an argument that need not be given
     optional = "batch" not in names and "batch" in inspect.signature(function).parameters
@@ -203,16 +202,18 @@ def _of_contract(subject: Subject) -> list[Try]:
 def _with(subject: Subject, how: dict[str, Any]) -> Subject:
     """The same model, asked in another way; a copy, where one can be made."""
     given = {
+        "model": subject.model,
         "contract": subject.contract,
         "species": subject.setting.species,
         "of_structures": sorted(subject.setting.of_structures),
         "unit": subject.setting.unit,
+        "carries": sorted(subject.setting.carries),
         "call": subject.call,
         "prepare": subject.prepare,
         "dtype": subject.dtype,
         "device": subject.device,
     }
-    return Subject.of(subject.model, **{**given, **how})
+    return Subject.of(**{**given, **how})
 
 
 def _given(subject: Subject) -> str:
