@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--prepare", metavar="package.module:function", help="what is done to each batch first")
     add("--species", type=int, nargs="+", default=(), help="the integers that z may be")
     add("--of-structures", nargs="+", default=(), help="inputs with one row for each structure")
+    add("--carries", action="append", default=[], help="what else each cloud carries: a,b")
     add("--unit", type=float, help="length that points are typically apart")
     add("--quiet", action="store_true", help="print nothing but errors")
     return parser
@@ -89,6 +90,7 @@ def _certified(options: argparse.Namespace) -> Report:
         species=options.species,
         of_structures=options.of_structures,
         unit=options.unit,
+        carries=[kind.strip() for given in options.carries for kind in given.split(",")],
         call=options.call,
         prepare=None if options.prepare is None else found(options.prepare),
         dtype=getattr(torch, options.dtype),

@@ -139,7 +139,7 @@ def _first_failure(
     cloud = as_cloud(given, trial.setting)
     own = cloud.given if isinstance(cloud, Given) else None
     own_cell = own is not None and own.cell is not None and not trial.contract.periodic
-    if own is not None and (own.kept is not None or own_cell):
+    if own is not None and (own.brings or own_cell):
         trial = Trial(trial.subject.fresh(), around=own)
     unasked = trial.answers_nothing and not all(one.of_answers for one in checks)
     if unasked and trial.answered([cloud])[0]:

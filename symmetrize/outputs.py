@@ -89,11 +89,15 @@ class Output:
             given["rows"] = "point" if given.pop("per_point") else "structure"
         known = [field.name for field in dataclasses.fields(cls)]
         unknown = sorted(set(given) - set(known))
-        if unknown or "representation" not in given:
-            lacks = ", ".join(unknown) or "representation"
+        if unknown:
             raise ValueError(
-                f"{place} has no {lacks}, but: {', '.join(known)}; what is not known may change "
-                "what a model computes, so nothing is guessed"
+                f"{place} has no {', '.join(unknown)}, but: {', '.join(known)}; what is not known "
+                "may change what a model computes, so nothing is guessed"
+            )
+        if "representation" not in given:
+            raise ValueError(
+                f"{place} is {dict(found)} but must be a representation such as '0e', or "
+                "{'representation': '1o', 'rows': 'point'}"
             )
         try:
             return cls(as_representation(given.pop("representation")), **given)

@@ -21,11 +21,13 @@ def contract_of_toml(path: Path) -> Contract:
     """Read a contract.
 
     Raises:
-        OSError: if there is no such file.
-        ValueError: if it is no TOML, or a value is not one of a contract.
+        OSError: if it cannot be read.
+        ValueError: if there is no such file, it is no TOML, or a value is not one of a contract.
     """
     try:
         table = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"the contract file {str(path)!r} is not there") from None
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path.name} is not TOML: {error}") from None
     return Contract.of_plain(table)

@@ -78,7 +78,7 @@ class Batching(Law):
             return worst.errors + torch.inf, [Note(said)] * len(structures)
         for found in orders:
             kept = found.taken(forth[len(companions) :])
-            worst.add(kept.minus(alone), "within a batch")
+            worst.compare(kept, alone, "within a batch")
         return worst.found
 
     def bounds(self, trial: Trial, structures: Sequence[Structure]) -> Float[Tensor, "structures"]:

@@ -88,6 +88,7 @@ def _by_hand(trial: Trial, structure: Structure) -> dict[str, Float[Tensor, "row
             copied = trial.subject.batch(
                 [structure.moved(-middle).turned(matrix.T, trial.contract)]
             )
+            copied = trial.subject.prepared(copied)
             if wrapper.prepare is not None:
                 copied = wrapper.prepare(copied)
             for name, values in outputs.named(wrapper.net(copied)).items():

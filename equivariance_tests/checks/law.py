@@ -156,7 +156,8 @@ def _sentence(error: float, bound: float, note: Note) -> str:
     if math.isinf(error):
         return f"{note.said} has no finite value {note.done}"
     own = "" if note.place is None else f" ({note.place.size:.2g} in its unit)"
+    hint = f": {note.hint}" if note.hint else ""
     return (
         f"{note.said} changes by {error:.2g} of its spread{own} {note.done}, where rounding "
-        f"explains {bound:.1g}"
+        f"explains {bound:.1g}{hint}"
     )

@@ -1,7 +1,11 @@
-"""F(P x) = P F(x): the order of points is a matter of bookkeeping."""
+"""F(P x) = P F(x): the order of points is a matter of bookkeeping.
+
+Where it is not, points and edges go by their numbers in the structure as it is printed. Beside it
+stands the order in which the law fails, and the edges as they are called there.
+"""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Int
@@ -40,10 +44,20 @@ class Permutation(Law):
         worst = Worst(trial, len(structures))
         for name in self.orders:
             orders = [_order(name, len(one)) for one in structures]
-            there = trial([one.permuted(o) for one, o in zip(structures, orders, strict=True)])
-            change = there.minus(here.reordered(orders))
-            worst.add(change, f"with the points {name}")
+            moved = [one.permuted(o) for one, o in zip(structures, orders, strict=True)]
+            # back in the order of what is printed
+            there = trial(moved).reordered([order.argsort() for order in orders])
+            details = [_details(o, one) for o, one in zip(orders, moved, strict=True)]
+            worst.compare(there, here, f"with the points {name}", details)
         return worst.found
+
+
+def _details(order: Int[Tensor, "points"], moved: Structure) -> dict[str, Any]:
+    """What it takes to see the failure again."""
+    found: dict[str, Any] = {"order of points": order.tolist()}
+    if moved.edges is not None:
+        found["edge_index there"] = moved.edges.index.tolist()
+    return found
 
 
 def _order(name: str, number: int) -> Int[Tensor, "points"]:

@@ -109,6 +109,7 @@ class Setting:
         contract: says which inputs there are and whether cells are understood.
         of_structures: names of inputs with one row for each structure, not for each point.
         carries: kinds of data that structures carry beside their points, of ``CARRIED``.
+        edges_listed: whether ``prepare`` lists edges: structures then carry none.
 
     >>> setting = Setting.of(Contract("0e", cutoff=6.0), species=[1, 8])
     >>> setting.structure(Cloud("at the cutoff", number=3)).positions.norm(dim=1).max()
@@ -120,6 +121,7 @@ class Setting:
     contract: Contract = field(default_factory=lambda: Contract("0e"))
     of_structures: frozenset[str] = frozenset()
     carries: frozenset[str] = frozenset()
+    edges_listed: bool = False
 
     @classmethod
     def of(
@@ -129,6 +131,7 @@ class Setting:
         of_structures: Sequence[str] = (),
         unit: int | float | None = None,
         carries: Sequence[str] = (),
+        edges_listed: bool = False,
     ) -> Setting:
         """The setting of a model with this contract.
 
@@ -140,6 +143,7 @@ class Setting:
                 a third of the cutoff if not given, 1 without a cutoff, or the least distance of the
                 contract if that is larger.
             carries: kinds of data that structures carry.
+            edges_listed: whether ``prepare`` lists edges.
 
         Raises:
             ValueError: if a name is not among the inputs of the contract.
@@ -157,7 +161,8 @@ class Setting:
         else:
             cutoff = CUTOFF * max(1.0, contract.min_distance or 0.0)
         kinds = check_kinds(carries)
-        return cls(cutoff, tuple(species), contract, frozenset(of_structures), kinds)
+        names = frozenset(of_structures)
+        return cls(cutoff, tuple(species), contract, names, kinds, edges_listed)
 
     @property
     def unit(self) -> float:
@@ -166,11 +171,12 @@ class Setting:
 
     @property
     def edges_within(self) -> float | None:
-        """How far points are apart that are joined by edges; None where no output has rows of them.
+        """How far points are apart that are joined by edges; None where structures carry none.
 
-        That is the cutoff, or any distance without one.
+        That is the cutoff, or any distance without one. Only outputs with rows of edges need them,
+        and not where ``prepare`` lists its own: it may keep those that are there.
         """
-        if all(one.rows != "edge" for one in self.contract.outputs.values()):
+        if self.edges_listed or all(one.rows != "edge" for one in self.contract.outputs.values()):
             return None
         return math.inf if self.contract.cutoff is None else self.contract.cutoff
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from equivariance_tests.clouds.cloud import Cloud, Given, Setting
+from equivariance_tests.clouds.edges import Edges
 from equivariance_tests.clouds.structure import Structure
 from symmetrize import periods
 
@@ -33,8 +34,8 @@ def around(structure: Structure, number: int) -> list[Cloud]:
 def as_cloud(given: Cloud | Data | Tensor, setting: Setting) -> Cloud:
     """A cloud of what may also be a single ``Data``, or positions (n, 3).
 
-    Of a ``Data``, ``pos``, the cell and the inputs of the contract turn; whatever else it has, such
-    as ``edge_index``, is shown to the model as it is.
+    Of a ``Data``, ``pos``, the cell and the inputs of the contract turn; whatever else it has is
+    shown to the model as it is. ``edge_index`` alone follows its points to any order.
 
     Raises:
         ValueError: if positions are not (n, 3), or an input is missing.
@@ -67,7 +68,13 @@ def as_cloud(given: Cloud | Data | Tensor, setting: Setting) -> Cloud:
         inputs[name] = _number(given[name]).reshape(rows, *representation.value_shape)
     known = {*KNOWN, *wanted}
     others = [name for name in given.keys() if name not in known]  # noqa: SIM118
-    kept = _only(given, others) if others else None
+    edges = kept = None
+    if others == ["edge_index"]:
+        edges = Edges(None, given.edge_index.detach().cpu().long())
+    elif others:
+        kept = _only(given, others)
+    if "edge_index" not in given:
+        edges = setting.edges(_number(positions))
     structure = Structure(
         _number(positions),
         given.z.detach().cpu() if "z" in given else None,
@@ -78,7 +85,7 @@ def as_cloud(given: Cloud | Data | Tensor, setting: Setting) -> Cloud:
         {name: _number(given[name]) for name in setting.contract.positions},
         setting.carries,
         kept,
-        None if "edge_index" in given else setting.edges(_number(positions)),
+        edges,
     )
     return Given("generic", len(positions), given=structure)
 

@@ -36,7 +36,7 @@ class Structure:
         further: (m, 3) further positions by name, which turn and move along.
         carries: kinds of what it carries, see ``carried``; made of its points when it is collated.
         kept: data of a user with whatever else its model reads, which stays as it is.
-        edges: pairs of points, of a model with outputs of edges.
+        edges: pairs of points, of a model with outputs of edges, or of a user.
     """
 
     positions: Float[Tensor, "points 3"]
@@ -60,6 +60,11 @@ class Structure:
             index = listed if self.edges is None else self.edges.index
             return 0 if index is None else index.size(1)
         return len(self) if output.rows == "point" else 1
+
+    @property
+    def brings(self) -> bool:
+        """Whether a user gave it attributes that other structures lack."""
+        return self.kept is not None or (self.edges is not None and self.edges.within is None)
 
     @property
     def extent(self) -> float:
@@ -137,7 +142,9 @@ class Structure:
         further = {
             name: torch.cat([others, other.further[name]]) for name, others in self.further.items()
         }
-        edges = None if self.edges is None else Edges.of(positions, self.edges.within)
+        edges = None
+        if self.edges is not None:
+            edges = self.edges.joined(other.edges, len(self), positions)
         return replace(
             self, positions=positions, species=both, inputs=inputs, further=further, edges=edges
         )

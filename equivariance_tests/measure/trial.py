@@ -131,7 +131,7 @@ class Trial:
 
         Not those of edges that ``prepare`` lists anew: these come and go.
         """
-        listed = self.subject.prepare is not None
+        listed = self.setting.edges_listed
         outputs = self.contract.outputs.items()
         return tuple(name for name, one in outputs if not (listed and one.rows == "edge"))
 

@@ -18,6 +18,5 @@ def turning_errors(
     for name, turn in turns.items():
         matrix = turn.matrix()
         turned = [one.turned(matrix, contract).rounded(trial.dtype) for one in structures]
-        change = trial(turned).minus(here.turned(matrix, contract))
-        worst.add(change, f"under {name} {turn}")
+        worst.compare(trial(turned), here.turned(matrix, contract), f"under {name} {turn}")
     return worst.found

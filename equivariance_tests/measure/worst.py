@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from equivariance_tests.measure.mistaken import SAME, mistaken
 from equivariance_tests.measure.rounding import EXACT
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.model.answers import Answers
@@ -77,11 +78,13 @@ class Note:
         done: what was done, as the end of a sentence.
         place: which output it is in; None if it is rounding, or not known.
         details: further values by name.
+        hint: what a wrong value is the right one of, if that is known.
     """
 
     done: str = ""
     place: Place | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    hint: str = ""
 
     @property
     def said(self) -> str:
@@ -130,6 +133,32 @@ class Worst:
             said = done if isinstance(done, str) else done[i]
             self.notes[i] = Note(said, place, {} if details is None else details[i])
         self.errors = torch.maximum(self.errors, errors)
+
+    def compare(
+        self,
+        found: Answers,
+        expected: Answers,
+        done: str,
+        details: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Errors of answers that should be others; a wrong row of an edge says whose it is.
+
+        Args:
+            found: what the model answers.
+            expected: what it should.
+            done: what was done.
+            details: of each structure, for its note.
+        """
+        before = list(self.notes)
+        self.add(found.minus(expected), done, details)
+        scales, within = self.trial.scales, SAME[self.trial.dtype]
+        for i, note in enumerate(self.notes):
+            place = note.place
+            if note is before[i] or place is None or len(place.ends) != 2:
+                continue
+            both = found.of(i), expected.of(i)
+            hint = mistaken(place.output, place.ends, *both, scales, within)
+            self.notes[i] = replace(note, hint=hint)
 
     @property
     def found(self) -> Errors:

@@ -99,6 +99,48 @@ def rows_of(output: Output, batch: Batch, edges: Int[Tensor, "2 edges"] | None) 
     return Rows(owner, (edges - batch.ptr[owner]).T)
 
 
+class RowsError(ValueError):
+    """An output does not have the rows that it is declared with."""
+
+
+# How an output is declared with a row for each of these
+DECLARED = {
+    "structure": "without per_point or per_edge",
+    "point": "with per_point(...)",
+    "edge": "with per_edge(...)",
+}
+
+
+def fitting(
+    output: Output, found: Tensor, batch: Batch, edges: Int[Tensor, "2 edges"] | None
+) -> str:
+    """What would fit the rows that an output has, or else where one row for each comes from.
+
+    Args:
+        output: as it is declared.
+        found: what was returned for it, with another number of rows.
+        batch: of structures.
+        edges: those that the model saw.
+    """
+    numbers = {"structure": batch.num_graphs, "point": len(batch.batch)}
+    if edges is not None:
+        numbers["edge"] = edges.size(1)
+    rows = len(found) if found.ndim else None
+    if output.rows == "edge" and rows and 2 * rows == numbers["edge"]:
+        return (
+            "there is one for half of the edges: return one row for each column of `edge_index`, "
+            "that is for both directions"
+        )
+    fits = [kind for kind, number in numbers.items() if number == rows and kind != output.rows]
+    if fits:
+        ways = ", or ".join(f"declare it {DECLARED[kind]}" for kind in fits)
+        return f"there is one for each {' and each '.join(fits)}: {ways}"
+    if output.rows == "structure":
+        return "pool with the size `data.num_graphs`"
+    attribute = "pos" if output.rows == "point" else "edge_index"
+    return f"return one for each {'row' if output.rows == 'point' else 'column'} of `{attribute}`"
+
+
 @dataclass(frozen=True)
 class Answers:
     """What a model returned for some structures.

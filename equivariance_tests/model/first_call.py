@@ -7,6 +7,7 @@ option is tried on one cloud, and the one with which the model answers is named.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -16,12 +17,15 @@ import torch
 from torch import Tensor
 
 from equivariance_tests.clouds.cases import UNRELATED, unrelated
+from equivariance_tests.model.answers import RowsError
 from equivariance_tests.model.calls import ATTRIBUTES, required
 from equivariance_tests.model.subject import Subject
 from equivariance_tests.report.failures import first_line
 
 # Sets of integers that `z` may be, as far as a model of unknown species tells by trying
 KINDS: tuple[tuple[int, ...], ...] = ((1, 6, 8), (0, 1, 2), (6,), (8,), (14,))
+# What lends graph functions to a model that asks pyg-lib for them
+LENDS = "which lends it the graph functions that pyg-lib would have while it is called"
 # Ways to call a model, beside those that are named after its arguments
 CALLS = (
     "z, pos, batch",
@@ -56,11 +60,13 @@ def refusal(subject: Subject) -> str | None:
     error = raised(subject)
     if error is None:
         return None
-    helpful = next(iter(_helpful(subject)), None)
+    helpful = next(_helpful(subject), None)
+    # rows that do not fit are told with what would
+    way_out = helpful or ("" if isinstance(error, RowsError) else _ways_out(subject))
     return (
         f"the model raises on each of {UNRELATED} plain clouds: {first_line(error)}. It was given "
-        f"{_given(subject)}. {helpful or _ways_out(subject)}"
-    )
+        f"{_given(subject)}. {way_out}"
+    ).rstrip()
 
 
 def raised(subject: Subject) -> Exception | None:
@@ -85,14 +91,60 @@ def _error(subject: Subject, structure: Any) -> Exception | None:
 
 def _helpful(subject: Subject) -> Iterator[str]:
     """Options with which the model answers one plain cloud, fewest changes first."""
-    for how, said in _tries(subject):
+    for how, said in [({}, ""), *_tries(subject)]:
         try:
-            other = _with(subject, how)
-            answers = other.together(other.structures(unrelated(other.contract)[:1]))
-            if bool(answers.finite().all()):
+            if _answers(subject, how) and said:
                 yield f"It answers with {said}"
+        except ImportError:
+            lent = _lent(subject, how, said)
+            if lent is not None:
+                yield f"It answers with {lent}"
         except Exception:  # whatever it raises, that was not what is missing
             continue
+
+
+def _answers(subject: Subject, how: dict[str, Any]) -> bool:
+    """Whether the model answers one plain cloud, if it is asked in this way."""
+    other = _with(subject, how)
+    answers = other.together(other.structures(unrelated(other.contract)[:1]))
+    return bool(answers.finite().all())
+
+
+def _lent(subject: Subject, how: dict[str, Any], said: str) -> str | None:
+    """How a model is given that answers with graph functions that are lent to it, if it does.
+
+    Args:
+        subject: the model.
+        how: in which way it asks for a library that is absent.
+        said: how that is written.
+    """
+    from backbones.adapters import Call
+
+    call = how.get("call", subject.call)
+    signature = _signature(subject) if call is None else call
+    try:
+        if not _answers(subject, {**how, "model": Call(subject.model, signature), "call": None}):
+            return None
+    except Exception:  # something else is missing, or it is called in no such way
+        return None
+    given = f'call="{call}"'
+    instead = f" instead of {given}" if subject.call else ""
+    way_out = f'Call(model, "{signature}") from backbones.adapters{instead}, {LENDS}'
+    if said.startswith(given):
+        return way_out + said.removeprefix(given)
+    return f"{way_out}, and {said}" if said else way_out
+
+
+def _signature(subject: Subject) -> str:
+    """What the model is called with, as ``Call`` has it, if nobody says."""
+    names, model = required(subject.model), subject.model
+    known = (*ATTRIBUTES, *subject.contract.inputs)
+    if not names or not all(name in known for name in names):
+        return "data"
+    function = model.forward if isinstance(model, torch.nn.Module) else model
+    # structures are told apart by an argument that need not be given
+    optional = "batch" not in names and "batch" in inspect.signature(function).parameters
+    return ", ".join([*names, *["batch=batch"] * optional])
 
 
 Try = tuple[dict[str, Any], str]
@@ -150,24 +202,26 @@ def _of_contract(subject: Subject) -> list[Try]:
 def _with(subject: Subject, how: dict[str, Any]) -> Subject:
     """The same model, asked in another way; a copy, where one can be made."""
     given = {
+        "model": subject.model,
         "contract": subject.contract,
         "species": subject.setting.species,
         "of_structures": sorted(subject.setting.of_structures),
         "unit": subject.setting.unit,
+        "carries": sorted(subject.setting.carries),
         "call": subject.call,
         "prepare": subject.prepare,
         "dtype": subject.dtype,
         "device": subject.device,
     }
-    return Subject.of(subject.model, **{**given, **how})
+    return Subject.of(**{**given, **how})
 
 
 def _given(subject: Subject) -> str:
     """What the model was called with."""
     batch = subject.batch(subject.structures(unrelated(subject.contract)[:1]))
-    if subject.prepare is not None:
+    for step in subject.steps:
         try:
-            batch = subject.prepare(batch)
+            batch = step(batch)
         except Exception as error:
             return f"nothing, as `prepare` raises {first_line(error)}"
     values = {name: batch[name] for name in sorted(batch.keys()) if name != "ptr"}
@@ -186,8 +240,11 @@ def _ways_out(subject: Subject) -> str:
     asked = ""
     if len(names) > 1 and not all(name in known for name in names):
         asked = f"; its arguments are {', '.join(names)}, so say which attributes they are"
-    return (
-        "Say what is missing: species=(1, 6, 8) for `z`, prepare=connect(radius=5.0) for edges, "
-        f'call="z, pos, batch" for what it takes{asked}, dtype=torch.float32 for its precision, '
-        "inputs and periodic=True in the contract for further attributes"
-    )
+    hints = {
+        "species=(1, 6, 8) for `z`": not subject.setting.species,
+        "prepare=connect(radius=5.0) for edges": not subject.steps,
+        f'call="z, pos, batch" for what it takes{asked}': not subject.call,
+        "dtype=torch.float32 for its precision": subject.dtype != torch.float32,
+        "inputs and periodic=True in the contract for further attributes": True,
+    }
+    return "Say what is missing: " + ", ".join(hint for hint, open in hints.items() if open)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from equivariance_tests.clouds import Cloud, Setting, Structure, collate
-from equivariance_tests.model.answers import Answers, joined, rows_of
+from equivariance_tests.model.answers import Answers, RowsError, fitting, joined, rows_of
 from equivariance_tests.model.calls import as_network
 from symmetrize import Contract
 
@@ -53,6 +53,8 @@ class Subject:
         prepare: what is done to a batch first.
         dtype, device: of the positions.
         batched: whether structures share a batch: not those of a model that mixes them up.
+        steps: all that is done to a batch first: ``prepare``, and of a model with outputs of edges
+            its own ``prepare``, as nobody else knows the edges that it lists.
     """
 
     model: Any
@@ -64,6 +66,7 @@ class Subject:
     dtype: torch.dtype = torch.float64
     device: torch.device = CPU
     batched: bool = True
+    steps: tuple[Callable[[Any], Any], ...] = ()
 
     @classmethod
     def of(
@@ -106,10 +109,13 @@ class Subject:
                 f"the model {type(model).__name__} declares no contract: give one, as in "
                 'Contract({"energy": "0e"}, cutoff=5.0)'
             )
-        setting = Setting.of(contract, species, of_structures, unit, carries)
+        own = getattr(model, "prepare", None) if _of_edges(contract) else None
+        steps = tuple(step for step in (prepare, own) if callable(step))
+        listed = bool(steps) and _of_edges(contract)
+        setting = Setting.of(contract, species, of_structures, unit, carries, listed)
         place = torch.device(device)
         net = as_network(_converted(model, dtype, place), contract, call)
-        return cls(model, contract, setting, net, call, prepare, dtype, place)
+        return cls(model, contract, setting, net, call, prepare, dtype, place, steps=steps)
 
     # --- the same model, asked otherwise
 
@@ -154,14 +160,29 @@ class Subject:
     def raw(self, batch: Batch) -> Returned:
         """What the model itself returns for a batch."""
         try:
-            if self.prepare is not None:
-                batch = self.prepare(batch)
+            batch = self.prepared(batch)
             values = _with_stress(self.contract.outputs.named(self._returned(batch)), batch)
             return Returned(values, batch.get("edge_index"))
         except (AttributeError, KeyError) as error:
             if "'z'" in str(error) and not self.setting.species:
                 error.add_note("a model that takes species needs to know which: species=(1, 6, 8)")
             raise
+
+    def prepared(self, batch: Batch) -> Batch:
+        """A batch as the model sees it.
+
+        Raises:
+            ValueError: if edges are to be listed, and none are.
+        """
+        for step in self.steps:
+            batch = step(batch)
+        if self.setting.edges_listed and batch.get("edge_index") is None:
+            raise ValueError(
+                "an output of edges has one row for each column of `edge_index`, and `prepare` "
+                "adds none: where there is a `prepare` structures carry no edges, so let it list "
+                "them, such as connect(radius=5.0) from backbones.adapters"
+            )
+        return batch
 
     def _returned(self, batch: Batch) -> Any:
         """What the network returns; with a graph where it needs one itself, for its forces."""
@@ -211,15 +232,20 @@ class Subject:
             rows[name] = rows_of(output, batch, returned.edges).on_cpu()
             number = len(rows[name].owner)
             if found.ndim == 0 or len(found) != number:
-                raise ValueError(
+                raise RowsError(
                     f"the output {name!r} has shape {tuple(found.shape)} for {number} "
-                    f"{output.rows}s: it must have one row for each; pool with the size "
-                    "`data.num_graphs`, or declare it with per_point(...)"
+                    f"{output.rows}s: it must have one row for each; "
+                    f"{fitting(output, found, batch, returned.edges)}"
                 )
             values[name] = output.representation.flatten(found).reshape(
                 number, output.representation.dim
             )
         return Answers(values, rows, batch.num_graphs)
+
+
+def _of_edges(contract: Contract) -> bool:
+    """Whether an output has a row for each edge."""
+    return any(output.rows == "edge" for output in contract.outputs.values())
 
 
 def _with_stress(returned: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:

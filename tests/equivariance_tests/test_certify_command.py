@@ -55,6 +55,12 @@ number = 3
 
 def prepared(batch):
     return batch
+
+
+def carried(data):
+    assert data.edge_index.size(1) == len(data.edge_attr)
+    assert len(data.word) == data.num_graphs
+    return good(data)
 """
 CONTRACT = 'smoothness = "inf"\n[outputs]\nenergy = "0e"\n'
 
@@ -119,7 +125,10 @@ def test_could_not_run(folder, capsys):
         (["my_models"], "'my_models' is no place: give it as package.module:factory"),
         (["my_models:Sized"], "the class Sized needs arguments"),
         (["my_models:number", "--contract", "contract.toml"], "must be callable"),
-        (["my_models:net", "--contract", "missing.toml"], "missing.toml"),
+        (
+            ["my_models:net", "--contract", "missing.toml"],
+            "the contract file 'missing.toml' is not there",
+        ),
         (["my_models:net", "--contract", "my_models.py"], "my_models.py is not TOML"),
         (
             ["my_models:net", "--contract", "other.toml"],
@@ -168,6 +177,18 @@ def test_options_arrive(folder, capsys):
     assert report["setting"]["seed"] == 7
     verdicts = {one["check"]: one["verdict"] for one in report["findings"]}
     assert verdicts == {"parity": "known", "permutation": "passed"}
+
+
+@pytest.mark.parametrize(
+    "carries", [["--carries", "edges,names"], ["--carries", "edges", "--carries", "names"]]
+)
+def test_what_clouds_carry_is_said(folder, capsys, carries):
+    assert main(["my_models:carried", "--contract", "contract.toml", "--quiet"]) == 2
+    assert "could not run" in capsys.readouterr().err
+    asked = ["--contract", "contract.toml", "--checks", "permutation", "--quiet"]
+    assert main(["my_models:carried", *asked, *carries]) == 0
+    assert main(["my_models:carried", *asked, "--carries", "ropes"]) == 2
+    assert "must be a list of some of ['edges'" in capsys.readouterr().err
 
 
 def test_quiet_prints_nothing(folder, capsys):

@@ -8,8 +8,10 @@ import time
 
 import pytest
 import torch
+import torch_geometric.typing
 from torch import nn
 from torch_geometric.data import Batch
+from torch_geometric.nn import SchNet
 
 from backbones.adapters import connect
 from equivariance_tests import Cloud, Contract, Profile, assert_parity, certify
@@ -102,6 +104,46 @@ def test_the_way_out_leads_out():
     how = {"species": (1, 6, 8), "prepare": connect(radius=3.0)}
     report = certify(OfBoth(), ENERGY, checks=["permutation"], progress=False, **how)
     assert report.passed
+
+
+GRAPHS = (
+    'It answers with Call(model, "z, pos, batch") from backbones.adapters{}, which lends it the '
+    "graph functions that pyg-lib would have while it is called"
+)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"species": (1, 6), "call": "z, pos, batch"}, ' instead of call="z, pos, batch"'),
+        ({"call": "z, pos, batch"}, ' instead of call="z, pos, batch"'),
+        ({"species": (1, 6)}, ""),
+    ],
+    ids=["call and species", "call", "species"],
+)
+def test_a_model_that_lacks_pyg_lib_is_told_of_what_lends_it(monkeypatch, how, said):
+    monkeypatch.setattr(torch_geometric.typing, "WITH_RADIUS", False)
+    net = SchNet(hidden_channels=4, num_filters=4, num_interactions=1, num_gaussians=4, cutoff=3.0)
+    reason = certify(net, ENERGY, progress=False, **how).reason
+    expected = GRAPHS.format(said)
+    if "call" not in how:
+        expected = expected.replace("z, pos, batch", "z, pos, batch=batch")
+    assert expected in reason
+    assert ("species=(1, 6, 8): give" in reason) == ("species" not in how)
+    assert "Say what is missing" not in reason
+
+
+def test_options_that_are_given_are_not_asked_for():
+    how = {"species": (1, 6), "call": "z, pos, batch", "prepare": connect(radius=3.0)}
+
+    def refuses(z, pos, batch):
+        raise RuntimeError("never")
+
+    reason = certify(refuses, ENERGY, progress=False, **how).reason
+    assert reason.endswith(
+        "Say what is missing: dtype=torch.float32 for its precision, inputs and periodic=True in "
+        "the contract for further attributes"
+    )
 
 
 def test_species_that_the_model_does_not_know_are_told():

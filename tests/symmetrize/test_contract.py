@@ -209,7 +209,7 @@ def test_what_is_prepared_once_reaches_every_copy(scope):
         ({"turns": "0e", "representation": "1o"}, "the output 'a' has no turns, but"),
         ({"representation": "0e", "rows": "edge", "per_point": True}, "has no per_point, but"),
         ({"representation": "0e", "rows": "edges"}, "the output 'a': `rows` is 'edges' but"),
-        ({"per_point": True}, "the output 'a' has no representation, but"),
+        ({"per_point": True}, "the output 'a' is .* but must be a representation"),
         ({"representation": "0e", "unit": "eV"}, "the output 'a' has no unit, but"),
     ],
 )
