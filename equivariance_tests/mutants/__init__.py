@@ -9,42 +9,18 @@ They show that checks work, and what their failures look like:
 
 from collections.abc import Iterable
 from dataclasses import replace
+from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 
-from equivariance_tests.mutants import (
-    averages,
-    breaks,
-    copies,
-    edges,
-    forces,
-    frames,
-    further,
-    memory,
-    numbers,
-    representations,
-    rounds,
-    symmetry,
-)
 from equivariance_tests.mutants.averaged import DeepSet, DirectedPairs
 from equivariance_tests.mutants.mutant import Mutant
 from equivariance_tests.mutants.pairs import PairNetwork
 
-# Each has ``MUTANTS``, and may have ``ALSO``: for the name of a check, mutants of other files on
-# which it must fail, too. So a new check and all that is said of it stand in one file
-FILES = (
-    symmetry,
-    representations,
-    averages,
-    frames,
-    breaks,
-    memory,
-    copies,
-    further,
-    numbers,
-    forces,
-    rounds,
-    edges,
-)
+# All files of this folder, so that a new one is found. One may have ``MUTANTS``, and ``ALSO``: for
+# the name of a check, mutants of other files on which it must fail, too. So a new check and all
+# that is said of it stand in one file
+FILES = tuple(import_module(f"{__name__}.{file.name}") for file in iter_modules(__path__))
 
 
 def gathered(files: Iterable[ModuleType]) -> dict[str, Mutant]:
@@ -55,7 +31,7 @@ def gathered(files: Iterable[ModuleType]) -> dict[str, Mutant]:
     """
     found: dict[str, Mutant] = {}
     for file in files:
-        found |= file.MUTANTS
+        found |= getattr(file, "MUTANTS", {})
     for file in files:
         for check, names in getattr(file, "ALSO", {}).items():
             unknown = sorted(set(names) - set(found))

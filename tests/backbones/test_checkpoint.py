@@ -19,7 +19,6 @@ from backbones.adapters import Call, connect
 from backbones.checkpoint import configured, load, save
 from backbones.classic import Classifier
 from symmetrize import (
-    FrameAveraging,
     Frames,
     HierarchicalFrames,
     PairFrames,
@@ -31,8 +30,7 @@ from symmetrize import (
 )
 from symmetrize import frames as symmetrize_frames
 from symmetrize.frames import __all__ as public
-from symmetrize.frames.hierarchical import Preset, Selection
-from symmetrize.frames.pairs import Pruning
+from tests.common.families import EXAMPLES
 
 OUTPUTS = {"energy": "0e", "forces": per_point("1o"), "alpha": "ij=ji"}
 CLASSES = "3x0e"
@@ -149,41 +147,16 @@ def changed(folder, change) -> None:
 
 # --- networks in a wrapper
 
-SELECTION = Preset(
-    centers=Selection(decay=5.0, core=1.0, axis_window=(0.4, 0.9)),
-    structures=Selection(decay=-2.0, moments=0.1),
-)
 FRAMES = {
-    "hierarchical": lambda: HierarchicalFrames(),
-    "hierarchical, lean": lambda: HierarchicalFrames(
-        4.0, preset="lean", species_scores={1: 0.1, 8: 2.0}, azimuths=9, max_frames=700
-    ),
-    "hierarchical, selected": lambda: HierarchicalFrames(length_scale=0.7, selection=SELECTION),
-    "pairs": lambda: PairFrames(
-        4.0,
-        beta=7.0,
-        width=0.2,
-        omega=0.3,
-        omega_width=0.1,
-        linear_factor=False,
-        prune=Pruning(0.8, 0.15, 3, 0.2, 0.4),
-        auxiliary_threshold=0.4,
-        auxiliary_width=0.3,
-        weight_beta=2.0,
-        mirror_width=0.2,
-    ),
-    "pairs, not pruned": lambda: PairFrames(4.0, prune=None),
-    "pairs, with an auxiliary model": lambda: PairFrames(
+    **EXAMPLES,
+    "PairFrames with an auxiliary model": PairFrames(
         4.0, auxiliary=Symmetrizer(backbones.PointNet(OUTPUTS, width=4))
     ),
-    "quadrature": lambda: QuadratureFrames(2, 3.0),
-    "random": lambda: RandomFrames(4, seed=7, cutoff=3.0),
-    "principal axes": lambda: FrameAveraging(3.0),
 }
 
 
 def test_every_family_and_every_setting_is_tried():
-    tried = [make() for make in FRAMES.values()]
+    tried = list(FRAMES.values())
     families = [getattr(symmetrize_frames, name) for name in public]
     for family in families:
         if not (isinstance(family, type) and issubclass(family, Frames)) or family is Frames:
@@ -197,7 +170,7 @@ def test_every_family_and_every_setting_is_tried():
 @pytest.mark.parametrize("name", FRAMES)
 def test_a_symmetrizer_keeps_its_frames(tmp_path, name):
     torch.manual_seed(0)
-    frames = FRAMES[name]()
+    frames = FRAMES[name]
     model = Symmetrizer(backbones.PointNet(OUTPUTS, width=4), frames=frames).double().eval()
     save(model, tmp_path)
     torch.manual_seed(1)

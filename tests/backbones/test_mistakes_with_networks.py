@@ -20,6 +20,7 @@ from backbones import (
 )
 from backbones.checkpoint import load, save
 from symmetrize import Contract, HierarchicalFrames, Symmetrizer
+from tests.common.point_networks import NETWORKS, takes_features
 
 
 @pytest.fixture(autouse=True)
@@ -36,22 +37,18 @@ def cloud(seed: int = 0, points: int = 4, dtype: torch.dtype = torch.float32, **
 FOUR = Batch.from_data_list([cloud(seed, points) for seed, points in enumerate((3, 4, 2, 4))])
 
 
-SMALL: dict[str, dict[str, Any]] = {
-    "PET": {"width": 8, "heads": 2},
-    **{
-        name: {"width": 8} for name in ("PointNet", "PointNetPlusPlus", "DGCNN", "PointTransformer")
-    },
-    **{f"Classic{name}": {"width": 0.125} for name in ("PointNet", "PointNetPlusPlus", "DGCNN")},
-    "ClassicPointTransformer": {"width": 0.125},
-}
 networks = pytest.mark.parametrize("name", backbones.__all__)
-FEATURED = [name for name in backbones.__all__ if name != "PET"]
+FEATURED = [name for name in NETWORKS if name in backbones.__all__ and takes_features(name)]
 
 
 def made(name: str, outputs: Any = "0e", **options: Any) -> nn.Module:
     torch.manual_seed(0)
-    known = {"species": [1, 8]} | SMALL[name] | options
-    return getattr(backbones, name)(outputs, **known).eval()
+    kind, small = NETWORKS[name]
+    return kind(outputs, **(small | {"species": [1, 8]} | options)).eval()
+
+
+def test_every_network_is_tried():
+    assert set(backbones.__all__) <= set(NETWORKS)
 
 
 @networks
@@ -156,9 +153,9 @@ def test_features_say_how_they_turn(name, features):
 
 @networks
 def test_outputs_must_be_said(name):
-    make = getattr(backbones, name)
+    make, small = NETWORKS[name]
     with pytest.raises(TypeError, match=rf"`outputs` is missing: {name} must know.*'energy': '0e'"):
-        make(**SMALL[name])
+        make(**small)
     with pytest.raises(TypeError, match="a Contract where a representation must stand"):
         made(name, outputs=Contract("0e"))
     with pytest.raises(ValueError, match="`outputs` is empty"):

@@ -4,7 +4,7 @@ Weights are drawn larger than at the start of a training, so that outputs change
 cloud, and laws are not met for lack of anything that could break them.
 """
 
-from collections.abc import Callable
+import inspect
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from backbones import (
     PointNetPlusPlus,
     PointTransformer,
 )
+from backbones.local import LocalNetwork
 from symmetrize import HierarchicalFrames, Symmetrizer
 from tests.common.laws import elements
 from tests.common.strata import CUTOFF, TURNS
@@ -32,7 +33,8 @@ SMALL = {"width": 0.125}
 NEAR = {"width": 8, "cutoff": CUTOFF / 2}
 # as many species as the others know
 POINT_EDGE = {"species": range(100), "heads": 2, "cutoff_width": 1.0}
-NETWORKS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
+# Each network of the package by its name, small; further settings of one after a comma
+NETWORKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     "PointNet": (PointNet, {"width": 16, "length": 0.5}),
     "PointNetPlusPlus": (PointNetPlusPlus, NEAR),
     "DGCNN": (DGCNN, NEAR),
@@ -58,12 +60,21 @@ SCOPES = [
     *((name, "center") for name in SMOOTH_NETWORKS),
 ]
 scopes = pytest.mark.parametrize(("name", "scope"), SCOPES)
-# PET knows species and positions only, has cutoffs of its own, and tests of these (test_pet.py)
-with_features = pytest.mark.parametrize("name", [n for n in NETWORKS if n != "PET"])
+
+
+def takes_features(name: str) -> bool:
+    """Whether a network has an argument ``features``: others know species and positions only."""
+    return "features" in inspect.signature(NETWORKS[name][0]).parameters
+
+
+with_features = pytest.mark.parametrize("name", [n for n in NETWORKS if takes_features(n)])
 scopes_with_features = pytest.mark.parametrize(
-    ("name", "scope"), [pair for pair in SCOPES if pair[0] != "PET"]
+    ("name", "scope"), [pair for pair in SCOPES if takes_features(pair[0])]
 )
-of_one_frame = pytest.mark.parametrize("name", [n for n in LOCAL if n != "PET"])
+# Others than those made of `LocalNetwork` have edges of their own, and tests of these (test_pet.py)
+of_one_frame = pytest.mark.parametrize(
+    "name", [name for name in LOCAL if issubclass(NETWORKS[name][0], LocalNetwork)]
+)
 
 OUTPUTS = {"energy": "0e", "dipole": "1o", "tensor": "ij=ji"}
 

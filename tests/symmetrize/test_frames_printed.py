@@ -7,12 +7,9 @@ from torch import nn
 
 import symmetrize
 from symmetrize import (
-    FrameAveraging,
     Frames,
     HierarchicalFrames,
     PairFrames,
-    QuadratureFrames,
-    RandomFrames,
     Symmetrizer,
     per_point,
 )
@@ -21,51 +18,30 @@ from symmetrize.frames import hierarchical, settings
 from symmetrize.frames.hierarchical import Preset, Selection
 from symmetrize.frames.hierarchical.presets import PRESETS
 from symmetrize.frames.pairs import Pruning
+from tests.common.families import EXAMPLES
 
-OWN = Preset(centers=Selection(decay=5.0, core=1.0), structures=Selection(decay=-2.0))
-PRINTED = {
-    "HierarchicalFrames()": HierarchicalFrames(),
-    "HierarchicalFrames(cutoff=5.0)": HierarchicalFrames(5.0),
-    "HierarchicalFrames(cutoff=5.0, preset='lean', max_frames=7)": HierarchicalFrames(
-        5.0, preset="lean", max_frames=7
-    ),
-    "HierarchicalFrames(length_scale=0.5, species_scores={1: 0.01}, azimuths=9)": (
-        HierarchicalFrames(length_scale=0.5, species_scores={1: 0.01}, azimuths=9)
-    ),
-    f"HierarchicalFrames(selection={OWN})": HierarchicalFrames(selection=OWN),
-    "PairFrames(cutoff=4.0)": PairFrames(4.0),
-    "PairFrames(cutoff=4.0, beta=7.0, linear_factor=False, prune=None, mirror_width=0.2)": (
-        PairFrames(4.0, beta=7.0, linear_factor=False, prune=None, mirror_width=0.2)
-    ),
-    f"PairFrames(cutoff=4.0, prune={Pruning(0.8)})": PairFrames(4.0, prune=Pruning(0.8)),
-    "QuadratureFrames()": QuadratureFrames(),
-    "QuadratureFrames(degree=7, cutoff=3.0)": QuadratureFrames(7, 3.0),
-    "RandomFrames(number=10)": RandomFrames(10),
-    "RandomFrames(number=10, seed=3)": RandomFrames(10, 3),
-    "FrameAveraging()": FrameAveraging(),
-    "FrameAveraging(cutoff=2.0)": FrameAveraging(2.0),
-}
-NAMES = {**vars(symmetrize), "Pruning": Pruning, "Preset": Preset, "Selection": Selection}
+NAMES = {name: getattr(symmetrize.frames, name) for name in public}
+NAMES |= {"Pruning": Pruning, "Preset": Preset, "Selection": Selection}
 
 
 def test_every_family_is_tried():
     families = [getattr(symmetrize.frames, name) for name in public]
     shipped = {f for f in families if isinstance(f, type) and issubclass(f, Frames)} - {Frames}
-    assert {type(frames) for frames in PRINTED.values()} == shipped
+    assert {type(frames) for frames in EXAMPLES.values()} == shipped
 
 
-@pytest.mark.parametrize("text", PRINTED)
+@pytest.mark.parametrize("text", EXAMPLES)
 def test_frames_print_the_call_that_makes_them(text):
-    frames = PRINTED[text]
+    frames = EXAMPLES[text]
     assert repr(frames) == text
     again = eval(text, NAMES)
     assert vars(again) == vars(frames)
     assert again.settings() == frames.settings()
 
 
-@pytest.mark.parametrize("text", PRINTED)
+@pytest.mark.parametrize("text", EXAMPLES)
 def test_settings_make_them_too(text):
-    frames = PRINTED[text]
+    frames = EXAMPLES[text]
     assert vars(type(frames)(**frames.settings())) == vars(frames)
 
 
