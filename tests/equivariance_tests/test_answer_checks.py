@@ -26,6 +26,9 @@ from equivariance_tests.report.failures import NonFinite, Raises, Stale
 from symmetrize import Contract, Symmetrizer, per_point
 from tests.common.networks import DeepSet
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 # of which none takes long
 CHECKS = (Finiteness(), Determinism(), Batching(), Placement())
 DTYPES = (torch.float64, torch.float32)

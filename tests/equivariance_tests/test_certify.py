@@ -45,6 +45,9 @@ from symmetrize import Symmetrizer
 from tests.common.healthy import HEALTHY
 from tests.common.networks import DeepSet
 
+# Shapes are checked in other tests of certification: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 TINY = Profile("tiny", clouds=40, slow_clouds=0, slow_cases=2, shrinking=5.0)
 # where only the verdict counts, whatever the cloud, and where structures are asked one by one
 LARGEST = dataclasses.replace(TINY, shrinking=0)

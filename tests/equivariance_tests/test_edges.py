@@ -23,6 +23,9 @@ from equivariance_tests.mutants.edges import CONTRACT, Blocks
 from equivariance_tests.mutants.pairs import CUTOFF
 from symmetrize import Symmetrizer, per_edge, per_point
 
+# Shapes are checked in other tests of certification: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 SHORT = Profile("short", clouds=20, slow_clouds=0, slow_cases=1, case_points=6, shrinking=1.0)
 ONLY = Contract({"block": per_edge("ij")})
 GENERIC = Cloud("generic", 5, 1, (3, -1, 2, 5))

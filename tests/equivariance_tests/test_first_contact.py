@@ -28,6 +28,9 @@ from equivariance_tests.report.failures import Failure
 from equivariance_tests.report.figure import draw
 from equivariance_tests.suite import EquivarianceSuite
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 ENERGY = Contract({"energy": "0e"}, cutoff=3.0)
 TINY = Profile("tiny", clouds=40, slow_clouds=0, slow_cases=1, shrinking=1.0)
 

@@ -23,6 +23,9 @@ from symmetrize.groups import random_elements
 from symmetrize.scopes import center
 from tests.common.strata import CASES
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 # 1.3 times the longest edge, and a little more
 CUTOFF = 3.4
 

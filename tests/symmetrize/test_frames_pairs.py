@@ -26,6 +26,9 @@ from tests.common.frames import (
     turned,
 )
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 GROUPS = ("SO(3)", "O(3)")
 # sums of up to 60 frames, each with weights whose slope is up to 100 per unit of length
 EXACT = 1e-12
