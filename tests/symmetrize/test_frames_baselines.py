@@ -102,13 +102,27 @@ def test_structures_are_seen_from_their_centroid(frames):
 # --- frame averaging
 
 
+def smallest_gap(cloud: Vectors) -> float:
+    """Between eigenvalues of the covariance of any owner, relative to the largest."""
+    gaps = [1.0]
+    for owner in range(cloud.size):
+        mine = cloud.index == owner
+        covariance = (cloud.fade[mine] * cloud.vectors[mine].T) @ cloud.vectors[mine]
+        values = torch.linalg.eigvalsh(covariance)
+        gaps.append(float(values.diff().min() / values[-1].clamp(min=1e-300)))
+    return max(min(gaps), 1e-300)
+
+
 @groups
 @pytest.mark.parametrize("cutoff", [None, CUTOFF])
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_frame_averaging_is_exact_for_generic_clouds(group, cutoff, data):
     cloud = data.draw(clouds(names=("generic",), cutoff=cutoff))
-    assert error(FrameAveraging(), cloud, data.draw(orthogonal(group)), group) < 1e-11
+    # an eigenvector is as exact as its eigenvalue is apart: a point near the cutoff hardly counts
+    explained = 100 * torch.finfo(torch.float64).eps / smallest_gap(cloud)
+    exact = min(max(1e-11, explained), 1e-8)
+    assert error(FrameAveraging(), cloud, data.draw(orthogonal(group)), group) < exact
 
 
 @groups
