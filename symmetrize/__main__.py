@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="train a plain network, make it equivariant, print a table and draw a figure",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    demo.add_argument("--steps", type=int, default=6000, help="of training")
+    demo.add_argument("--steps", type=int, default=1500, help="of each training")
     demo.add_argument("--seed", type=int, default=0, help="of everything random")
     demo.add_argument(
         "--output", type=Path, default=Path("demo_output"), help="folder of the figure and numbers"

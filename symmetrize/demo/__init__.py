@@ -1,7 +1,7 @@
 """The main job: train a plain network on molecules, wrap it in one line, and compare.
 
 ``task`` is what is learned, and ``network`` what learns it; ``job`` goes from beginning to end,
-with what ``training``, ``evaluation``, ``report`` and ``figure`` offer.
+with what ``training``, ``parallel``, ``evaluation``, ``paths``, ``report`` and ``figure`` offer.
 """
 
 from symmetrize.extras import needed_for

@@ -1,4 +1,4 @@
-"""Training the network of the demo: forces, random orthogonal matrices, a warm-up and a cosine."""
+"""Training the network of the demo: forces, turned molecules, a warm-up and a cosine."""
 
 import math
 import random
@@ -10,8 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
+from symmetrize import Symmetrizer
 from symmetrize.demo.network import Network
 from symmetrize.demo.task import OUTPUTS
+from symmetrize.frames import Frames
+from symmetrize.frames.ensemble import drawn
 from symmetrize.groups import random_elements
 from symmetrize.representation import as_representation
 
@@ -44,12 +47,20 @@ class Scaled(nn.Module):
 
 
 def train(
-    molecules: list[Data], steps: int, seed: int, progress: Callable[[float], Any]
+    molecules: list[Data],
+    steps: int,
+    seed: int,
+    frames: Frames | None,
+    progress: Callable[[], Any],
 ) -> nn.Module:
-    """A ``Network`` trained for so many steps; ``progress`` is called with the loss of each.
+    """A ``Network`` trained for so many steps; ``progress`` is called after each.
 
-    In every step each molecule of a batch is turned by a random orthogonal matrix, labels and all:
-    this is how such networks are taught rotations, and what they never learn exactly.
+    In every step each molecule of a batch is turned, labels and all: if ``frames`` is None, by a
+    random orthogonal matrix, which is how such networks are taught rotations, and what they never
+    learn exactly; otherwise into one of its frames, drawn with its weight. This is what training
+    mode "sampled" of ``Symmetrizer`` does, but for forces, to which the slope of the weight that
+    was drawn adds noise: here they are those in a fixed frame. Frames are found once, as the
+    molecules stay what they are.
     """
     torch.manual_seed(seed)
     order, generator = random.Random(seed), torch.Generator().manual_seed(seed)
@@ -62,15 +73,22 @@ def train(
         lambda step: min(1, (step + 1) / WARM_UP) * math.cos(math.pi / 2 * step / steps) ** 2,
     )
     batches = _batches(molecules, order)
+    ensemble = None
+    if frames is not None:
+        ensemble = Symmetrizer(net, OUTPUTS, frames=frames).ensemble(everything)
     for _ in range(steps):
-        batch = _turned(order.choice(batches), generator)
-        loss = _loss(net, batch, scale)
+        batch = order.choice(batches)
+        if ensemble is None:
+            turns = random_elements(batch.num_graphs, "O(3)", generator)
+        else:
+            turns = drawn(ensemble, generator).rotations.mT[batch.molecule]
+        loss = _loss(net, _turned(batch, turns.float()), scale)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        progress(loss.item())
+        progress()
     return net.double().eval()
 
 
@@ -85,19 +103,20 @@ def _statistics(data: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def _batches(molecules: list[Data], order: random.Random) -> list[Batch]:
-    """Batches of several passes through the data, in float32."""
+    """Batches of several passes through the data, in float32; ``molecule`` says which they hold."""
     batches = []
     for _ in range(SHUFFLES):
-        shuffled = order.sample(molecules, len(molecules))
+        shuffled = order.sample(range(len(molecules)), len(molecules))
         for start in range(0, len(molecules) - BATCH_SIZE + 1, BATCH_SIZE):
-            batch = Batch.from_data_list(shuffled[start : start + BATCH_SIZE])
+            chosen = shuffled[start : start + BATCH_SIZE]
+            batch = Batch.from_data_list([molecules[index] for index in chosen])
+            batch.molecule = torch.tensor(chosen)
             batches.append(batch.apply(lambda x: x.float() if x.is_floating_point() else x))
     return batches
 
 
-def _turned(batch: Batch, generator: torch.Generator) -> Batch:
-    """The batch with every molecule turned by its own random orthogonal matrix."""
-    turns = random_elements(batch.num_graphs, "O(3)", generator).float()
+def _turned(batch: Batch, turns: Float[Tensor, "molecules 3 3"]) -> Batch:
+    """The batch with every molecule turned by its own orthogonal matrix."""
     turned = batch.clone()
     for name in ("pos", "forces"):
         turned[name] = VECTOR.rotate(batch[name], turns[batch.batch])
