@@ -43,6 +43,8 @@ class Plan:
     def cases(self, check: Check, trial: Trial) -> list[Cloud]:
         """The named ones: all, or of a slow check those that tell the most."""
         cases = [cloud for cloud in check.cases(trial.contract) if self._has_room(cloud, trial)]
+        rattled = [cloud for cloud in cases if cloud.rattled][:: self.profile.rattled]
+        cases = [cloud for cloud in cases if not cloud.rattled or cloud in rattled]
         if check.slow:  # of few cases none should be one that says nothing
             cases = [cloud for cloud in cases if not trial.left_out(cloud)] or cases[:1]
         cases = list(dict.fromkeys(cases))

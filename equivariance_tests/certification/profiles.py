@@ -23,6 +23,8 @@ class Profile:
         points: largest number of points of a random cloud, about.
         shrinking: seconds, at most and over all checks, in which the smallest clouds that fail are
             looked for.
+        rattled: of the named clouds that are rattled one in so many is tried, in turn from all
+            strata, at all distances.
     """
 
     name: str
@@ -32,13 +34,14 @@ class Profile:
     case_points: int | None = None
     points: int = 8
     shrinking: int | float = 20.0
+    rattled: int = 1
 
 
 PROFILES: dict[str, Profile] = {
     one.name: one
     for one in (
-        Profile("fast", clouds=1_000, slow_clouds=4, slow_cases=6, case_points=12),
-        Profile("ci", clouds=10_000, slow_clouds=60, slow_cases=None, points=12),
+        Profile("fast", clouds=1_000, slow_clouds=4, slow_cases=6, case_points=12, rattled=13),
+        Profile("ci", clouds=10_000, slow_clouds=60, slow_cases=None, points=12, rattled=3),
         Profile("deep", clouds=100_000, slow_clouds=600, slow_cases=None, points=12),
     )
 }

@@ -21,7 +21,7 @@ from equivariance_tests.clouds.crystals import CRYSTALS
 from equivariance_tests.clouds.strategies import ORIENTATIONS
 from equivariance_tests.clouds.turns import GENERIC_ORIENTATION, UNTURNED
 
-Rank = tuple[int, ...]
+Rank = tuple[int | float, ...]
 Judge = Callable[[Sequence[Cloud]], Sequence[Outcome]]
 
 # Clouds of more points than this are not listed: what fails there alone is not small
@@ -29,7 +29,7 @@ MOST_POINTS = 8
 # Which clouds of a stratum are tried, and how they lie; the last ones only where that is cheap
 SEEDS, TURNS = (0, 1, 2), (GENERIC_ORIENTATION, UNTURNED)
 # What is made plain in a cloud that fails, one after the other
-FIELDS = ("scale", "offset", "decorated", "turn", "seed", "number")
+FIELDS = ("rattled", "scale", "offset", "decorated", "turn", "seed", "number")
 # Positions that differ by less make the same cloud
 SAME_DIGITS = 12
 
@@ -96,7 +96,7 @@ class Shrinker:
     def simpler(self, cloud: Cloud, few: bool = False) -> list[Cloud]:
         """All that are simpler than a cloud, simplest first, and no two that are the same."""
         limit = rank(cloud, self.setting)
-        most = min(limit[0], MOST_POINTS)
+        most = min(int(limit[0]), MOST_POINTS)
         if (most, few) not in self._listed:
             found: dict[str, tuple[Rank, Cloud]] = {}
             for one in _small(self.setting, most, few):
@@ -115,6 +115,7 @@ def rank(cloud: Cloud, made: Setting | Structure) -> Rank:
         len(structure) or sys.maxsize,
         cloud.first is not None,
         STRATA.index(cloud.stratum),
+        cloud.rattled,
         abs(cloud.scale) + abs(cloud.offset),
         cloud.decorated,
         turns.index(cloud.turn),

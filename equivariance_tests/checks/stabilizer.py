@@ -14,6 +14,7 @@ from torch import Tensor
 
 from equivariance_tests.checks.law import Law
 from equivariance_tests.clouds import Cloud, Structure
+from equivariance_tests.clouds.clusters import CLUSTERS
 from equivariance_tests.clouds.point_group import point_group, symmetrized
 from equivariance_tests.clouds.solids import SOLIDS
 from equivariance_tests.clouds.turns import GENERIC_ORIENTATION
@@ -31,6 +32,7 @@ SYMMETRIC = (
     *("pair whose rounding lies along it", "left helix", "right helix"),
     *("pyramid off by 1e-8", "pyramid off by 1e-4", "last neighbor at the cutoff"),
     *SOLIDS,
+    *CLUSTERS,
 )
 # Polygons and prisms of these numbers of corners; the rest have numbers of their own
 CORNERS = (3, 4, 5, 6)

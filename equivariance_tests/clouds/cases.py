@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from equivariance_tests.clouds.cloud import STRATA, Cloud, Setting
 from equivariance_tests.clouds.crystals import CRYSTALS
+from equivariance_tests.clouds.rattled import DISTANCES, PERFECT
 from equivariance_tests.clouds.turns import GENERIC_ORIENTATION, UNTURNED
 from symmetrize import Contract
 
@@ -16,10 +17,25 @@ UNRELATED, POINTS = 30, 6
 
 
 def every_stratum(contract: Contract) -> list[Cloud]:
-    """A cloud of each stratum in a generic orientation, then in the one of its coordinates."""
+    """A cloud of each stratum in a generic orientation, then in the one of its coordinates.
+
+    Then those next to a symmetric one.
+    """
     names = [name for name in STRATA if contract.periodic or name not in CRYSTALS]
     turned = [Cloud(name, 5, 1, GENERIC_ORIENTATION) for name in names]
-    return turned + [Cloud(name, 5, 1) for name in names]
+    return turned + [Cloud(name, 5, 1) for name in names] + rattled_clouds(contract)
+
+
+def perfect_clouds(contract: Contract) -> list[Cloud]:
+    """Solids, clusters, shells and crystals, in a generic orientation."""
+    names = [name for name in PERFECT if contract.periodic or name not in CRYSTALS]
+    return [Cloud(name, 5, 1, GENERIC_ORIENTATION) for name in names]
+
+
+def rattled_clouds(contract: Contract) -> list[Cloud]:
+    """The same, with their points moved: all of them by a little first."""
+    perfect = perfect_clouds(contract)
+    return [replace(one, rattled=distance) for distance in DISTANCES for one in perfect]
 
 
 def degenerate(contract: Contract) -> list[Cloud]:
@@ -28,6 +44,7 @@ def degenerate(contract: Contract) -> list[Cloud]:
         cloud
         for cloud in every_stratum(contract)
         if cloud.turn != UNTURNED
+        and not cloud.rattled
         and "off by" not in cloud.stratum
         and (contract.cutoff or "cutoff" not in cloud.stratum)
     ]

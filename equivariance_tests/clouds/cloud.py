@@ -20,6 +20,7 @@ from equivariance_tests.clouds.apart import fitted, least_distance
 from equivariance_tests.clouds.carried import check_kinds
 from equivariance_tests.clouds.crystals import CRYSTALS
 from equivariance_tests.clouds.edges import Edges
+from equivariance_tests.clouds.rattled import rattled
 from equivariance_tests.clouds.strata import CUTOFF, FINITE
 from equivariance_tests.clouds.structure import Structure
 from equivariance_tests.clouds.turns import UNTURNED, Quaternion, Turn
@@ -49,8 +50,11 @@ class Cloud:
         scale: power of ten by which it is larger than usual; crystals are never smaller.
         offset: power of ten, in the unit of the setting, of its distance from the origin; 0 at it.
         decorated: whether species and inputs differ from point to point; if not, all points are
-            of the first species and inputs are zero, so that a cloud has the symmetry of its shape.
+            of the first species, but in crystals of two, and inputs are zero, so that a cloud has
+            the symmetry of its shape.
         first: how many of its points there are, from the first on; all if not given.
+        rattled: how far each point is moved in a random direction, in the unit of the setting if
+            ``scale`` is 0; see ``rattled``.
 
     >>> Cloud("pyramid", number=5)
     Cloud('pyramid', number=5)
@@ -66,6 +70,7 @@ class Cloud:
     offset: int = 0
     decorated: bool = False
     first: int | None = None
+    rattled: int | float = 0.0
 
     def __post_init__(self) -> None:
         if self.stratum not in STRATA:
@@ -221,32 +226,40 @@ class Setting:
         rng = np.random.default_rng(cloud.seed)
         matrix = Turn(cloud.turn).matrix()
         factor = 10.0**cloud.scale
-        cell = pbc = None
+        cell = pbc = kinds = None
         if cloud.stratum in CRYSTALS:
             crystal = CRYSTALS[cloud.stratum](cloud.number, cloud.seed)
             # in a smaller one there would be neighbors without number
             factor = max(factor, 1.0)
             points, pbc = crystal.points[: cloud.first], crystal.pbc
+            kinds = crystal.kinds
             cell = self._scaled(crystal.cell, factor)
         else:
             points = FINITE[cloud.stratum](cloud.number, cloud.seed)[: cloud.first]
             if self.contract.periodic:  # finite structures are batched with periodic ones
                 cell = torch.zeros(3, 3, dtype=torch.float64)
                 pbc = torch.zeros(3, dtype=torch.bool)
-        positions, cell = self._apart(cloud, self._scaled(points, factor), cell, pbc)
+        if cloud.rattled:
+            points = rattled(points, cloud.rattled, cloud.seed)
+        kept, positions, cell = self._apart(cloud, self._scaled(points, factor), cell, pbc)
+        kinds = None if kinds is None else kinds[kept]
         positions = positions @ matrix.T
         cell = None if cell is None else cell @ matrix.T
-        structure = self._dressed(Structure(positions, cell=cell, pbc=pbc), cloud, rng)
+        structure = self._dressed(Structure(positions, cell=cell, pbc=pbc), cloud, rng, kinds)
         if cloud.offset:
             structure = structure.moved(self.unit * 10.0**cloud.offset * AWAY)
         return structure
 
     def _apart(
         self, cloud: Cloud, points: Tensor, cell: Tensor | None, pbc: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Points and cell as they are, or fewer or further apart, if there is a least distance."""
+    ) -> tuple[list[int], Tensor, Tensor | None]:
+        """Points and cell as they are, or fewer or further apart, if there is a least distance.
+
+        And which points these are.
+        """
+        every = list(range(len(points)))
         if not self.apart:
-            return points, cell
+            return every, points, cell
         # lengths count: that of the cutoff, and of cells as compared with it
         measured = "cutoff" in cloud.stratum
         crystal = cloud.stratum in CRYSTALS
@@ -257,20 +270,25 @@ class Setting:
             scaled=not measured or cloud.stratum == "crystal larger than the cutoff",
         )
         if fit is None:
-            return points, cell
-        return fit.factor * points[fit.kept], None if cell is None else fit.factor * cell
+            return every, points, cell
+        cell = None if cell is None else fit.factor * cell
+        return fit.kept, fit.factor * points[fit.kept], cell
 
     def _scaled(self, points: Tensor, factor: float) -> Tensor:
         # multiplied first: a point at CUTOFF then lies exactly at the cutoff
         return points * self.cutoff / CUTOFF * factor
 
-    def _dressed(self, structure: Structure, cloud: Cloud, rng: np.random.Generator) -> Structure:
-        """With species and inputs."""
+    def _dressed(
+        self, structure: Structure, cloud: Cloud, rng: np.random.Generator, kinds: Tensor | None
+    ) -> Structure:
+        """With species, of these kinds or drawn, and inputs."""
         size = len(structure)
         species = None
         if self.species:
-            kinds = rng.integers(len(self.species), size=size) * cloud.decorated
-            species = torch.as_tensor(np.asarray(self.species)[kinds], dtype=torch.long)
+            which = rng.integers(len(self.species), size=size) * cloud.decorated
+            if kinds is not None and not cloud.decorated:
+                which = kinds.numpy() % len(self.species)
+            species = torch.as_tensor(np.asarray(self.species)[which], dtype=torch.long)
         inputs = {}
         for name, representation in self.contract.inputs.items():
             rows = 1 if name in self.of_structures else size

@@ -33,7 +33,7 @@ def point_group(
     """Matrices and permutations of the elements, the identity among them.
 
     Args:
-        structure: up to about 24 points, whose cell and inputs are not looked at. Points of one
+        structure: up to about 60 points, whose cell and inputs are not looked at. Points of one
             species in one place are exchangeable: one of their permutations is given.
         tolerance: how far an element may map a point from the point that it becomes, relative to
             the extent of the cloud.

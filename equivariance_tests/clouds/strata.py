@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from equivariance_tests.clouds.clusters import CLUSTERS
 from equivariance_tests.clouds.solids import SOLIDS
 
 Builder = Callable[[int, int], Float[Tensor, "points 3"]]
@@ -93,8 +94,8 @@ def _pyramid(excess: float) -> Builder:
     return build
 
 
-def _solid(name: str) -> Builder:
-    return lambda number, seed: SOLIDS[name].clone()
+def _fixed(points: Tensor) -> Builder:
+    return lambda number, seed: points.clone()
 
 
 def _round_inertia(number: int, seed: int) -> Tensor:
@@ -170,7 +171,7 @@ FINITE: dict[str, Builder] = {
     ),
     "polygon and center": lambda number, seed: torch.cat([0 * EYE[:1], _polygon(number, 0)]),
     "prism": _prism,
-    **{name: _solid(name) for name in SOLIDS},
+    **{name: _fixed(points) for name, points in SOLIDS.items()},
     "symmetric top": _symmetric_top,
     "equal inertia": _round_inertia,
     "left helix": _helix(-1.0),
@@ -183,6 +184,7 @@ FINITE: dict[str, Builder] = {
     "last neighbor within the cutoff": _last_neighbor(1 - 1e-4),
     "last neighbor at the cutoff": _last_neighbor(1.0),
     "fragments": _fragments,
+    **{name: _fixed(points) for name, points in CLUSTERS.items()},
     **{f"line off by 1e-{k}": _off_line(10.0**-k) for k in NEAR},
     **{f"pyramid off by 1e-{k}": _pyramid(10.0**-k) for k in (12, 8, 4)},
 }

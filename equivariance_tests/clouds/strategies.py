@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from equivariance_tests.clouds.cloud import Cloud, Setting
 from equivariance_tests.clouds.crystals import CRYSTALS
+from equivariance_tests.clouds.rattled import DISTANCES, PERFECT
 from equivariance_tests.clouds.strata import FINITE
 from equivariance_tests.clouds.turns import GENERIC_ORIENTATION, IMPROPER, PROPER, UNTURNED, Turn
 from symmetrize.groups import Group, has_reflections
@@ -58,14 +59,16 @@ def clouds(
         # points of their own, and are made smaller by leaving out the last of them
         first = draw(st.integers(min_points, max(1, ENOUGH * max_points)))
         number = draw(st.integers(max(1, min_points), max(1, max_points)))
+        stratum = draw(st.sampled_from(names))
         cloud = Cloud(
-            draw(st.sampled_from(names)),
+            stratum,
             number,
             draw(st.integers(0, LARGEST_SEED)),
             draw(st.sampled_from(ORIENTATIONS)),
             draw(st.sampled_from(SCALES)) if scaled else 0,
             draw(st.sampled_from(OFFSETS)) if scaled else 0,
             draw(st.booleans()) if decorated else False,
+            rattled=draw(st.sampled_from((0.0, *DISTANCES))) if stratum in PERFECT else 0.0,
         )
         return cloud if first >= len(plain.structure(cloud)) else replace(cloud, first=first)
 

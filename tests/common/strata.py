@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from equivariance_tests.clouds.crystals import CRYSTALS
+from equivariance_tests.clouds.rattled import DISTANCES, PERFECT, rattled
 from equivariance_tests.clouds.solids import SOLIDS
-from equivariance_tests.clouds.strata import CUTOFF, EQUAL_INERTIA, EYE
-from equivariance_tests.clouds.strata import FINITE as STRATA
+from equivariance_tests.clouds.strata import CUTOFF, EQUAL_INERTIA, EYE, FINITE
 from equivariance_tests.clouds.strategies import turns
 from equivariance_tests.clouds.turns import TURNS, Turn
 from symmetrize.groups import random_rotations
@@ -27,22 +28,32 @@ __all__ = ["CUTOFF", "EQUAL_INERTIA", "SOLIDS", "STRATA", "TURNS", "Turn", "turn
 # --- shapes
 
 
+# Strata of few points; clusters have cases of their own below
+MOST_POINTS = 24
+STRATA = {name: build for name, build in FINITE.items() if len(build(5, 1)) <= MOST_POINTS}
+
 # Clouds of which every point sees others all around it, within 2 * CUTOFF
 NONDEGENERATE = ("generic", "left helix", "right helix", "equal inertia", "symmetric top", "cube")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A cloud: its stratum, about how many points, which of them, and how it lies in space."""
+    """A cloud: its stratum, about how many points, which of them, and how it lies in space.
+
+    And how far each of its points is moved from its place, in a random direction.
+    """
 
     stratum: str
     number: int = 4
     seed: int = 0
     turn: int = 0
+    rattled: float = 0.0
 
     def points(self) -> Tensor:
         """(n, 3) float64."""
-        points = STRATA[self.stratum](self.number, self.seed)
+        points = FINITE[self.stratum](self.number, self.seed)
+        if self.rattled:
+            points = rattled(points, self.rattled, self.seed)
         return points @ turn(self.turn).T
 
 
@@ -68,6 +79,15 @@ CASES |= {
         "prism",
         "fcc shell",
     )
+}
+# Solids, clusters and shells of 4 to 60 points, perfect and rattled, in a generic orientation
+NEARLY_SYMMETRIC: dict[str, Shape] = {
+    f"{name} rattled by {distance:g}" if distance else name: Shape(
+        name, 5, 1, turn=1, rattled=distance
+    )
+    for name in PERFECT
+    if name not in CRYSTALS
+    for distance in (0.0, *DISTANCES)
 }
 
 

@@ -38,7 +38,9 @@ from tests.common.healthy import OUTPUTS, PET_OF_POINTS, POINTWISE, SMALL, SPECI
 # Shapes are checked in other tests: here they would take most of the time
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 # Clouds that take a minute on all of these; the slow tests take more
-PROJECT = Profile("project", clouds=20, slow_clouds=0, slow_cases=1, case_points=6, shrinking=0)
+PROJECT = Profile(
+    "project", clouds=20, slow_clouds=0, slow_cases=1, case_points=6, shrinking=0, rattled=13
+)
 GROUPS = ("O(3)", "SO(3)")
 LEAN = HierarchicalFrames(length_scale=1.0, preset="lean")
 COLLINEAR = {"finiteness": "pairs of collinear points have no frame, and there is no other model"}
