@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.base import Check, Outcome
+from equivariance_tests.checks.base import Check, Outcome, unless_refused
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.cases import degenerate
 from equivariance_tests.measure.orders import HIGHEST, MOST_POINTS, Order, claimed_order, orders
@@ -94,7 +94,9 @@ class StratumApproach(Check):
 
     def judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
         """Each cloud by itself."""
-        return [approached(trial, cloud) for cloud in clouds]
+        return unless_refused(
+            trial, clouds, lambda some: [approached(trial, cloud) for cloud in some]
+        )
 
 
 def approached(trial: Trial, cloud: Cloud) -> Outcome:

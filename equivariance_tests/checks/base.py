@@ -33,15 +33,16 @@ for the smallest counterexample stays with one type.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.clouds.cases import DECORATED, every_stratum, unrelated
 from equivariance_tests.measure.trial import Trial
-from equivariance_tests.report.failures import Failure, NonFinite, Raises
+from equivariance_tests.report.failures import Failure, NonFinite, Raises, first_line
 from symmetrize import Contract
 
 
@@ -137,6 +138,23 @@ class Check(ABC):
     def is_own(self, failure: Failure | None) -> bool:
         """Whether a failure is of this law, and not of there being no answer."""
         return self.of_answers or not isinstance(failure, NonFinite | Raises)
+
+
+def unless_refused(
+    trial: Trial, clouds: Sequence[Cloud], judge: Callable[[Sequence[Cloud]], list[Outcome]]
+) -> list[Outcome]:
+    """Outcomes by a judge who asks about other clouds nearby; a model may raise on one of these."""
+    try:
+        return judge(clouds)
+    except Exception as raised:
+        if not trial.subject.raised(raised):
+            raise
+        if len(clouds) > 1:  # one by one only to tell which
+            return [one for cloud in clouds for one in unless_refused(trial, [cloud], judge)]
+        said = f"the model raises {first_line(raised)}, but not on this cloud as it is"
+        (structure,) = trial.structures(clouds)
+        refused = Raises(said, clouds[0], structure.code(), math.inf, 0)
+        return [Outcome(clouds[0], math.inf, 0.0, refused)]
 
 
 class OfModels(Check):

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import torch
 
-from equivariance_tests.checks.base import Check, Outcome
+from equivariance_tests.checks.base import Check, Outcome, unless_refused
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.cases import small_clouds
 from equivariance_tests.measure.chance import PROBE, RANDOM, is_random
@@ -79,6 +79,9 @@ class DerivativeLaw(Check):
 
     def judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
         """What is measured, and a failure where the error is above its bound."""
+        return unless_refused(trial, clouds, lambda some: self._judged(trial, some))
+
+    def _judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
         structures, outcomes = trial.structures(clouds), []
         measured = self._confirmed(trial, structures)
         for cloud, structure, one in zip(clouds, structures, measured, strict=True):

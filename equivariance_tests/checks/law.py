@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.base import Check, Outcome
+from equivariance_tests.checks.base import Check, Outcome, unless_refused
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.cases import every_stratum
 from equivariance_tests.clouds.crystals import CRYSTALS
@@ -32,7 +32,7 @@ from equivariance_tests.measure.rounding import (
 )
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.measure.worst import Note
-from equivariance_tests.report.failures import Failure, Raises, first_line
+from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 
 
@@ -97,17 +97,11 @@ class Law(Check):
 
     def judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
         """Errors, and a failure where rounding does not explain them."""
+        return unless_refused(trial, clouds, lambda some: self._judged(trial, some))
+
+    def _judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
         structures = trial.structures(clouds)
-        try:
-            errors, notes = self.errors(trial, structures)
-        except Exception as raised:
-            if not trial.subject.raised(raised):
-                raise
-            if len(clouds) > 1:  # one by one only to tell which
-                return [one for cloud in clouds for one in self.judged(trial, [cloud])]
-            said = f"the model raises {first_line(raised)}, but not on this cloud as it is"
-            refused = Raises(said, clouds[0], structures[0].code(), math.inf, 0)
-            return [Outcome(clouds[0], math.inf, 0.0, refused)]
+        errors, notes = self.errors(trial, structures)
         bounds = self._explained(trial, structures, errors)
         outcomes = []
         for i, cloud in enumerate(clouds):

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.checks.base import Check, Outcome
+from equivariance_tests.checks.base import Check, Outcome, unless_refused
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.apart import closest
 from equivariance_tests.measure.orders import Order, claimed_order, orders
@@ -96,6 +96,9 @@ class PathLaw(Check):
 
     def judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
         """The first break on the path of each cloud."""
+        return unless_refused(trial, clouds, lambda some: self._judged(trial, some))
+
+    def _judged(self, trial: Trial, clouds: Sequence[Cloud]) -> list[Outcome]:
         paths = [(cloud, self.path(trial, cloud)) for cloud in clouds]
         return [
             scanned(trial, cloud, path, self.highest(cloud))

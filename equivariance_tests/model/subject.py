@@ -7,6 +7,7 @@ matter of ``calls``, what a row of an answer stands for that of ``answers``.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from traceback import walk_tb
@@ -197,9 +198,9 @@ class Subject:
 
     def raised(self, error: Exception) -> bool:
         """Whether an exception came out of the model, and not of what asks it."""
-        return any(
-            frame.f_code is Subject.raw.__code__ for frame, _ in walk_tb(error.__traceback__)
-        )
+        # itself, and not what checks of shapes have wrapped it in, like everything else
+        asking = inspect.unwrap(Subject.raw).__code__
+        return any(frame.f_code is asking for frame, _ in walk_tb(error.__traceback__))
 
     def batch(self, structures: Sequence[Structure]) -> Batch:
         """The batch that the model takes."""
