@@ -26,6 +26,7 @@ from equivariance_tests.checks.permutation import Permutation
 from equivariance_tests.checks.placement import Placement
 from equivariance_tests.checks.precision import PrecisionLadder
 from equivariance_tests.checks.stabilizer import Stabilizer
+from equivariance_tests.checks.steepness import Steepness
 from equivariance_tests.checks.translation import Translation
 from equivariance_tests.checks.vacuity import Vacuity
 from equivariance_tests.checks.work import WorkClosure
@@ -51,6 +52,7 @@ CHECKS: tuple[Check, ...] = (
     Extensivity(),
     Gradients(),
     WorkClosure(),
+    Steepness(),
     ForcesAndStress(),
     WorkOfForces(),
     CutoffCrossing(),
