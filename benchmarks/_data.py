@@ -25,7 +25,7 @@ def data_folder() -> Path:
         raise SystemExit(
             "this benchmark measures on data sets that are not part of the package: set the "
             "environment variable SYMMETRIZE_DATA to the folder that holds pet_methane/, botnet/, "
-            "tensoap/, deepmd_water/ and furniture11_1024.npz"
+            "tensoap/, deepmd_water/, furniture11_1024.npz and qm9_alpha_aligned_2281.npz"
         )
     return folder
 
@@ -48,6 +48,41 @@ def acetylacetone() -> list[Data]:
 
 def water_dimers() -> list[Data]:
     return molecules("tensoap/water_dimer_1000.xyz.gz", MOLECULES)
+
+
+def small_organic(fewest: int, most: int) -> list[Data]:
+    """The first molecules of QM9 with a number of atoms between the given ones."""
+    stored = np.load(data_folder() / "qm9_alpha_aligned_2281.npz", allow_pickle=False)
+    sizes = stored["n_atoms"].astype(np.int64)
+    last = sizes.cumsum()
+    chosen = np.nonzero((sizes >= fewest) & (sizes <= most))[0][:MOLECULES]
+    rows = [slice(last[k] - sizes[k], last[k]) for k in chosen]
+    return [
+        Data(
+            pos=torch.tensor(stored["positions"][row], dtype=torch.float64),
+            z=torch.tensor(stored["numbers"][row].astype(np.int64)),
+        )
+        for row in rows
+    ]
+
+
+def ethanol(rattle: float) -> list[Data]:
+    """Ethanol at rest, whose atoms are displaced at random, per component."""
+    from ase.build import molecule
+
+    atoms = molecule("CH3CH2OH")
+    noise = np.random.default_rng(0).normal(size=(MOLECULES, len(atoms), 3))
+    numbers = torch.tensor(atoms.numbers)
+    return [Data(pos=torch.tensor(atoms.positions + rattle * n), z=numbers) for n in noise]
+
+
+def smallest_molecules() -> list[Data]:
+    """The 162 atoms and molecules of the G2 set, at rest: most of them symmetric."""
+    from ase.build import molecule
+    from ase.collections import g2
+
+    found = [molecule(name) for name in g2.names]
+    return [Data(pos=torch.tensor(m.positions), z=torch.tensor(m.numbers)) for m in found]
 
 
 def furniture() -> list[Data]:

@@ -35,18 +35,21 @@ ROTATIONS = 200  # that show the spread of the network
 class RandomNetworks:
     """Scalar networks with fixed random parameters; points fade out at the cutoff, if any."""
 
-    def __init__(self, cutoff: float | None, scale: float, seed: int = 0) -> None:
+    def __init__(
+        self, cutoff: float | None, scale: float, seed: int = 0, number: int = NETWORKS
+    ) -> None:
         def normal(*shape: int) -> Tensor:
             return torch.randn(*shape, dtype=torch.float64, generator=generator)
 
         generator = torch.Generator().manual_seed(seed)
         self.cutoff = cutoff
-        self.inner = scale * normal(3, NETWORKS * WIDTH)
-        uniform = torch.rand(NETWORKS * WIDTH, dtype=torch.float64, generator=generator)
+        self.number = number
+        self.inner = scale * normal(3, number * WIDTH)
+        uniform = torch.rand(number * WIDTH, dtype=torch.float64, generator=generator)
         self.bias = 6 * uniform - 3
-        self.middle = normal(NETWORKS, WIDTH, WIDTH) / WIDTH**0.5
-        self.shift = 0.3 * normal(NETWORKS, WIDTH)
-        self.outer = normal(NETWORKS, WIDTH) / WIDTH**0.5
+        self.middle = normal(number, WIDTH, WIDTH) / WIDTH**0.5
+        self.shift = 0.3 * normal(number, WIDTH)
+        self.outer = normal(number, WIDTH) / WIDTH**0.5
 
     def fade(self, vectors: Tensor) -> Tensor:
         """(P,) weight of each point, the same in all frames."""
@@ -56,14 +59,14 @@ class RandomNetworks:
         return cutoff_switch(lengths, self.cutoff, 0.375 * self.cutoff)
 
     def __call__(self, vectors: Tensor, fade: Tensor, index: Tensor, size: int) -> Tensor:
-        """(size, NETWORKS) values for clouds of points with weights ``fade``."""
+        """(size, networks) values for clouds of points with weights ``fade``."""
         hidden = fade[:, None] * torch.tanh(vectors @ self.inner + self.bias)
-        pooled = segment_sum(hidden, index, size).reshape(size, NETWORKS, WIDTH)
+        pooled = segment_sum(hidden, index, size).reshape(size, self.number, WIDTH)
         mixed = torch.einsum("snw,nwv->snv", pooled, self.middle) + self.shift
         return (mixed.tanh() * self.outer).sum(-1)
 
     def average(self, cloud: Vectors, ensemble: Ensemble) -> Tensor:
-        """(size, NETWORKS) sum_p w_p f(A R_p)."""
+        """(size, networks) sum_p w_p f(A R_p)."""
         frame, point = join(ensemble.index, cloud.index, cloud.size)
         turned = torch.einsum("pi,pij->pj", cloud.vectors[point], ensemble.rotations[frame])
         turned = torch.where(ensemble.isotropic[frame, None], 0.0, turned)
@@ -83,20 +86,27 @@ class RandomNetworks:
 class Paths:
     """Clouds whose points move straight, from ``starts`` by ``shifts``, as times run from 0 to 1.
 
-    Environments of a center at the origin if there is a cutoff, else whole clouds.
+    Environments of a center at the origin if there is a cutoff, else whole clouds, with their
+    species.
     """
 
     starts: list[Tensor]
     shifts: list[Tensor]
     cutoff: float | None
+    species: list[Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def take(self, chosen: Iterable[int]) -> "Paths":
         """Some of the paths."""
-        pairs = [(self.starts[k], self.shifts[k]) for k in chosen]
-        return Paths([p[0] for p in pairs], [p[1] for p in pairs], self.cutoff)
+        rows = list(chosen)
+        return Paths(
+            [self.starts[k] for k in rows],
+            [self.shifts[k] for k in rows],
+            self.cutoff,
+            None if self.species is None else [self.species[k] for k in rows],
+        )
 
     def clouds(self, times: Tensor) -> tuple[Points, Vectors]:
         """The cloud of each path at each of its times, (paths, n)."""
@@ -107,7 +117,10 @@ class Paths:
         ]
         sizes = torch.tensor([len(start) for start in self.starts]).repeat_interleave(number)
         index = torch.arange(len(sizes)).repeat_interleave(sizes)
-        structures = Points.of(torch.cat(parts), index, len(sizes))
+        species = None
+        if self.species is not None:
+            species = torch.cat([one.repeat(number) for one in self.species])
+        structures = Points.of(torch.cat(parts), index, len(sizes), species=species)
         if self.cutoff is None:
             return structures, structures.from_centroid
         vectors = structures.positions
@@ -121,7 +134,12 @@ class Paths:
         return frames.of_centers(cloud, "SO(3)", DEGREE)
 
 
-def straight_paths(clouds: list[Tensor], cutoff: float | None, through: bool = False) -> Paths:
+def straight_paths(
+    clouds: list[Tensor],
+    cutoff: float | None,
+    species: list[Tensor] | None = None,
+    through: bool = False,
+) -> Paths:
     """Paths on which every point moves by 1 Å in a random direction.
 
     They start at the given clouds or, with ``through``, have these in their middle.
@@ -131,7 +149,7 @@ def straight_paths(clouds: list[Tensor], cutoff: float | None, through: bool = F
     shifts = [shift / shift.norm(dim=1, keepdim=True) for shift in shifts]
     if through:
         clouds = [cloud - shift / 2 for cloud, shift in zip(clouds, shifts, strict=True)]
-    return Paths(clouds, shifts, cutoff)
+    return Paths(clouds, shifts, cutoff, species)
 
 
 def derivatives(values: Tensor, step: Tensor, order: int) -> Tensor:

@@ -5,12 +5,13 @@ water and object scans; the largest derivatives along straight paths, with a ran
 ``_paths.py``); and what a sharper selection trades between the two. Frames are those that the
 network is evaluated on: equal rotations count once, frames of weight zero not at all.
 
-Run: python -m benchmarks.frames, with SYMMETRIZE_DATA the folder of the data sets (about 3 minutes
-on 2 cores). Writes results/frames.json and docs/figures/frames.png, and prints the tables of
+Run: python -m benchmarks.frames, with SYMMETRIZE_DATA the folder of the data sets (about 6 minutes
+on one core). Writes results/frames.json and docs/figures/frames.png, and prints the tables of
 docs/frames.md.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from statistics import mean
 from typing import Any
@@ -24,8 +25,11 @@ from benchmarks._data import (
     acetylacetone,
     crystal,
     data_folder,
+    ethanol,
     furniture,
     methane,
+    small_organic,
+    smallest_molecules,
     water,
     water_dimers,
 )
@@ -46,7 +50,7 @@ from benchmarks._paths import Paths, RandomNetworks, scan, served, straight_path
 from benchmarks._record import read_result, write_result
 from benchmarks._text import markdown, progress, short
 from symmetrize import HierarchicalFrames, PairFrames
-from symmetrize.frames.hierarchical import Preset, Selection
+from symmetrize.frames.hierarchical import Selection
 from symmetrize.frames.hierarchical.presets import PRESETS
 
 SNAPSHOTS = range(0, 300, 60)  # of liquid water, for environments
@@ -54,6 +58,7 @@ WHOLE_SNAPSHOTS = range(0, 300, 6)  # of liquid water, as structures
 PATHS = 32
 THREADS = 1
 NEAREST = 12
+RATTLE = 0.05  # Å per component, of ethanol
 BEYOND = 1.0  # Å beyond the cutoff, from where atoms may enter along a path
 # Windows and angle powers of the trade-off curves: those of the presets, and one between them
 SHAPES = {
@@ -138,14 +143,26 @@ def environment_paths() -> dict[str, dict[str, Any]]:
     return table
 
 
+@cache
+def whole_molecules() -> dict[str, list[Data]]:
+    """Sets of molecules that are seen as whole structures."""
+    return {
+        "acetylacetone": acetylacetone(),
+        f"ethanol, rattled {RATTLE} Å": ethanol(RATTLE),
+        "QM9, 9 to 22 atoms": small_organic(9, 22),
+        "QM9, 23 atoms or more": small_organic(23, 99),
+        "water dimer": water_dimers(),
+        "random methane": methane(),
+    }
+
+
 def structure_counts() -> dict[str, dict[str, dict[str, float]]]:
     """Frames per whole structure: system, then family and group."""
     systems = {
         "364 objects": furniture(),
         "liquid water": water(WHOLE_SNAPSHOTS),
-        "acetylacetone": acetylacetone(),
-        "water dimer": water_dimers(),
-        "random methane": methane(),
+        **whole_molecules(),
+        "G2 set, at rest": smallest_molecules(),
     }
     return {
         system: {
@@ -153,7 +170,7 @@ def structure_counts() -> dict[str, dict[str, dict[str, float]]]:
                 numbers_of_frames(families()[name], group, "structure", data)
             )
             for name, group in columns()
-            if system not in ("364 objects", "liquid water") or name in (SMOOTH, LEAN)
+            if name in (SMOOTH, LEAN) or system in whole_molecules()
         }
         for system, data in progress(systems.items(), "frames per structure")
     }
@@ -162,15 +179,10 @@ def structure_counts() -> dict[str, dict[str, dict[str, float]]]:
 def structure_paths() -> dict[str, dict[str, Any]]:
     """Derivatives along paths of whole molecules: molecule, then family."""
     networks = RandomNetworks(None, scale=0.5)
-    systems = {
-        "acetylacetone": acetylacetone(),
-        "water dimer": water_dimers(),
-        "random methane": methane(),
-    }
     table: dict[str, dict[str, Any]] = {}
-    for system, data in progress(systems.items(), "paths of molecules"):
+    for system, data in progress(whole_molecules().items(), "paths of molecules"):
         starts = [d.pos - d.pos.mean(0) for d in data[:PATHS]]
-        paths = straight_paths(starts, None)
+        paths = straight_paths(starts, None, [d.z for d in data[:PATHS]])
         table[system] = {
             "paths": len(paths),
             "spread": mean(networks.spread(start) for start in starts),
@@ -190,7 +202,7 @@ def trade_off() -> dict[str, list[dict[str, float]]]:
     curves: dict[str, list[dict[str, float]]] = {shape: [] for shape in SHAPES}
     for shape, decay in progress(settings, "trade-off"):
         selection = Selection(**{**base, **SHAPES[shape], "decay": decay})
-        frames = HierarchicalFrames(CUTOFF, selection=Preset(selection, smooth.structures))
+        frames = HierarchicalFrames(CUTOFF, selection=replace(smooth, centers=selection))
         curves[shape].append({"decay": decay, **scan(frames, networks, paths)})
     return curves
 
@@ -246,6 +258,29 @@ def trade_off_table(curves: dict[str, list[dict[str, float]]]) -> str:
     return markdown(header, rows)
 
 
+def before_table() -> str:
+    """Whole structures against frames from single points and bonds, measured before these."""
+    before, now = read_result("frames_before"), read_result("frames")
+    header = [
+        "",
+        *(f"{name}, {what}" for name in (SMOOTH, LEAN) for what in ("O(3)", "max abs d2F")),
+    ]
+    rows = []
+    for system, counted in now["frames_per_structure"].items():
+        cells = [system]
+        for name in (SMOOTH, LEAN):
+            was = before["frames_per_structure"][system][f"{name}, O(3)"]
+            cells.append(f"{was['mean']:.2f} → {counted[f'{name}, O(3)']['mean']:.2f}")
+            paths = [one["derivatives_of_structures"].get(system) for one in (before, now)]
+            cells.append(" → ".join(mean_and_median(path[name]) for path in paths if path))
+        rows.append(cells)
+    return markdown(header, rows)
+
+
+def mean_and_median(found: dict[str, float]) -> str:
+    return f"{short(found['second_mean'])} ({short(found['second_median'])})"
+
+
 TABLES: dict[str, Callable[[Any], str]] = {
     "frames_per_environment": lambda found: count_table(found, mean_cell),
     "derivatives_of_environments": path_table,
@@ -256,8 +291,8 @@ TABLES: dict[str, Callable[[Any], str]] = {
 
 
 def table(key: str) -> str:
-    """One of the stored ``TABLES``."""
-    return TABLES[key](read_result("frames")[key])
+    """One of the stored ``TABLES``, or "before"."""
+    return before_table() if key == "before" else TABLES[key](read_result("frames")[key])
 
 
 def measure() -> dict[str, Any]:
@@ -278,7 +313,7 @@ def main() -> None:
     found = measure()
     path = write_result("frames", found)
     draw(found["trade_off"], next(iter(found["derivatives_of_environments"].values())))
-    print(*(f"{key}\n\n{table(key)}" for key in TABLES), path, sep="\n\n")
+    print(*(f"{key}\n\n{table(key)}" for key in (*TABLES, "before")), path, sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 from symmetrize import frames as families
 from symmetrize.declaration import Declaration
 from symmetrize.frames import Frames
-from symmetrize.frames.hierarchical import Preset, Selection
+from symmetrize.frames.hierarchical import Preset, Selection, Steadiness
 from symmetrize.frames.pairs import Pruning
 from symmetrize.plain import Plain, fields, made_with, plain
 from symmetrize.symmetrizer import Symmetrizer
@@ -64,7 +64,7 @@ def frames_from_plain(found: Any, make: Callable[[Plain], Any]) -> Frames:
         "species_scores": lambda pairs: {int(k): float(v) for k, v in pairs},
         "prune": lambda given: made_with(Pruning, given, "`prune`"),
         "selection": lambda given: made_with(
-            Preset, {name: _selection(one) for name, one in given.items()}, "`selection`"
+            Preset, {name: _choices(name, one) for name, one in given.items()}, "`selection`"
         ),
     }
     settings = {
@@ -74,9 +74,10 @@ def frames_from_plain(found: Any, make: Callable[[Plain], Any]) -> Frames:
     return made_with(_families()[found["family"]], settings, "`frames`")
 
 
-def _selection(found: Plain) -> Selection:
+def _choices(name: str, found: Plain) -> Selection | Steadiness:
+    """What a preset says of the environments of centers, or of whole structures."""
     pairs = {n: tuple(value) if isinstance(value, list) else value for n, value in found.items()}
-    return made_with(Selection, pairs, "`selection`")
+    return made_with(Selection if name == "centers" else Steadiness, pairs, "`selection`")
 
 
 def _families() -> dict[str, type[Frames]]:

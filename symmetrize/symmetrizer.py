@@ -30,7 +30,7 @@ from symmetrize.contract import Contract, contract_of, lowest, names_of_position
 from symmetrize.data.copies import as_they_are, turned_copies
 from symmetrize.declaration import Declaration, Outputs
 from symmetrize.frames import Ensemble, Frames, HierarchicalFrames
-from symmetrize.frames.ensemble import drawn, merged
+from symmetrize.frames.ensemble import audible, drawn, merged
 from symmetrize.frames.random import random_ensemble
 from symmetrize.groups import GROUPS, Group
 from symmetrize.network.caller import Caller
@@ -280,7 +280,9 @@ class Symmetrizer(nn.Module):
             device = scene.source.vectors.device
             return random_ensemble(scene.size, device, self.group, self.generator)
         ensemble = scene.ensemble(self.frames, self.group, self.declaration.degree)
-        return drawn(ensemble, self.generator) if which == "sampled" else merged(ensemble)
+        if which == "sampled":
+            return drawn(ensemble, self.generator)
+        return audible(merged(ensemble), scene.source.data.pos.dtype)
 
     def _averages(self, scene: Scene, ensemble: Ensemble) -> Averages:
         """sum_p w_p rho(R_p) f(A R_p), with the copies A R_p in chunks."""

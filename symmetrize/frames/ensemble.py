@@ -114,6 +114,30 @@ def assemble(
     return Ensemble(rotations, weights / total[index], index, size, kind == 1, kind == 2)
 
 
+def together(parts: list[Ensemble], owners: list[Int[Tensor, "part"]]) -> Ensemble:
+    """One ensemble of several, each of the given owners, which are all owners once."""
+    index = torch.cat([own[part.index] for part, own in zip(parts, owners, strict=True)])
+    order = torch.argsort(index, stable=True)
+    return Ensemble(
+        torch.cat([part.rotations for part in parts])[order],
+        torch.cat([part.weights for part in parts])[order],
+        index[order],
+        sum(part.size for part in parts),
+        torch.cat([part.isotropic for part in parts])[order],
+        torch.cat([part.auxiliary for part in parts])[order],
+    )
+
+
+# Weights below this many units in the last place of one are not heard, nor are their derivatives
+FAINT_ULPS = 2.0**-8
+
+
+def audible(ensemble: Ensemble, dtype: torch.dtype) -> Ensemble:
+    """The members whose weight is not lost in the rounding of averages in ``dtype``."""
+    heard = ensemble.weights.detach() > FAINT_ULPS * torch.finfo(dtype).eps
+    return ensemble if bool(heard.all()) else ensemble.take(heard)
+
+
 def merged(ensemble: Ensemble) -> Ensemble:
     """The same ensemble with equal rotations of one owner as one member.
 

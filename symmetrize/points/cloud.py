@@ -114,6 +114,23 @@ class Points:
         """The points of each structure as vectors from its centroid."""
         return centered_cloud(self)
 
+    def take(self, structures: Int[Tensor, "some"]) -> "Points":
+        """Some of the structures, in ascending order, numbered anew."""
+        place = torch.full((self.size,), -1, device=self.batch.device)
+        place[structures] = torch.arange(len(structures), device=place.device)
+        kept = torch.nonzero(place[self.batch] >= 0)[:, 0]
+        fields = [(field, torch.nonzero(place[field.index] >= 0)[:, 0]) for field in self.fields]
+        return Points(
+            self.positions[kept],
+            place[self.batch[kept]],
+            len(structures),
+            self.log_scores[kept],
+            None if self.species is None else self.species[kept],
+            None if self.cell is None else self.cell[structures],
+            None if self.pbc is None else self.pbc[structures],
+            [replace(f, values=f.values[k], index=place[f.index[k]]) for f, k in fields],
+        )
+
     @property
     def periodic(self) -> bool:
         """Whether any structure has a period."""

@@ -11,12 +11,13 @@ from symmetrize.frames import (
     QuadratureFrames,
     RandomFrames,
 )
-from symmetrize.frames.hierarchical import Preset, Selection
+from symmetrize.frames.hierarchical import Preset, Selection, Steadiness
 from symmetrize.frames.pairs import Pruning
 
 OWN = Preset(
     centers=Selection(decay=5.0, core=1.0, axis_window=(0.4, 0.9)),
-    structures=Selection(decay=-2.0, moments=0.1),
+    structures=Steadiness(species=(0.1, 0.2)),
+    crystals=Steadiness(transverse=(0.05, 0.1)),
 )
 PRUNING = Pruning(0.8, 0.15, 3, 0.2, 0.4)
 EXAMPLES: dict[str, Frames] = {

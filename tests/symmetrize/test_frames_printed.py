@@ -15,13 +15,13 @@ from symmetrize import (
 )
 from symmetrize.frames import __all__ as public
 from symmetrize.frames import hierarchical, settings
-from symmetrize.frames.hierarchical import Preset, Selection
+from symmetrize.frames.hierarchical import Preset, Selection, Steadiness
 from symmetrize.frames.hierarchical.presets import PRESETS
 from symmetrize.frames.pairs import Pruning
 from tests.common.families import EXAMPLES
 
 NAMES = {name: getattr(symmetrize.frames, name) for name in public}
-NAMES |= {"Pruning": Pruning, "Preset": Preset, "Selection": Selection}
+NAMES |= {"Pruning": Pruning, "Preset": Preset, "Selection": Selection, "Steadiness": Steadiness}
 
 
 def test_every_family_is_tried():

@@ -8,7 +8,6 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from symmetrize import HierarchicalFrames, Symmetrizer
-from symmetrize.frames.hierarchical import moments
 from tests.common.laws import GROUPS, PRESETS
 from tests.common.networks import DeepSet, MessagePassing
 from tests.common.paths import points
@@ -323,18 +322,16 @@ def test_gradients_of_scores(scope: str, name: str) -> None:
 
 
 def test_a_perfect_crystal_has_first_derivatives():
-    """More equal frames than allowed are merged, with a warning: energy and forces agree."""
+    """Positions that carry gradients take no more frames, and none are merged."""
     basis = torch.tensor([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=torch.float64) * 1.8
     steps = torch.cartesian_prod(*[torch.arange(2, dtype=torch.float64) * 3.6] * 3)
     positions = (basis[None] + steps[:, None]).reshape(-1, 3)
     cell, pbc = 7.2 * torch.eye(3, dtype=torch.float64)[None], torch.ones(1, 3, dtype=torch.bool)
     frames = HierarchicalFrames(4.0, preset="lean")
     plain = frames(positions, cell=cell, pbc=pbc)
-    with pytest.warns(UserWarning, match="second ones are not"):
-        carried = frames(positions.clone().requires_grad_(), cell=cell, pbc=pbc)
+    carried = frames(positions.clone().requires_grad_(), cell=cell, pbc=pbc)
     assert len(carried) == len(plain)
     assert carried.weights.requires_grad or carried.rotations.requires_grad
-    # mutant: without merging, the same crystal is refused
     with pytest.raises(ValueError, match="max_frames"):
         HierarchicalFrames(4.0, preset="lean", max_frames=len(plain) - 1)(
             positions, cell=cell, pbc=pbc
@@ -364,10 +361,3 @@ def curvatures_of_bent_molecules() -> Tensor:
 
 def test_second_derivatives_of_planar_molecules_are_finite() -> None:
     assert torch.isfinite(curvatures_of_bent_molecules()).all()
-
-
-def test_mutant_a_phase_of_rounding_has_no_second_derivative(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(moments, "FAINTEST", 0.0)
-    assert not torch.isfinite(curvatures_of_bent_molecules()).all()

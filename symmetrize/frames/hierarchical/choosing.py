@@ -1,38 +1,23 @@
 """The choice of frames: axes, then azimuths about each, turns near lines, mirror images.
 
-Whatever is offered, by environments or by whole structures, is chosen from in the same way: each
-step keeps the candidates whose quality is near the best, with weights that sum to one.
+Whatever is offered, by environments or by whole structures, becomes frames in the same way.
 """
 
-import warnings
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from symmetrize.arrays.safe import safe_sqrt
-from symmetrize.arrays.segments import counts, segment_normalize, segment_sum
-from symmetrize.arrays.switching import ramp, select
+from symmetrize.arrays.segments import counts, segment_sum
+from symmetrize.arrays.switching import ramp
 from symmetrize.arrays.vectors import transverse, transverse_basis, unit_vectors
 from symmetrize.frames.ensemble import Ensemble, assemble
-from symmetrize.frames.hierarchical.candidates import (
-    Axes,
-    Azimuths,
-    Offer,
-    joined_axes,
-    joined_azimuths,
-    offered_axes,
-    offered_azimuths,
-    united,
-)
-from symmetrize.frames.hierarchical.moments import Moments
+from symmetrize.frames.hierarchical.candidates import Candidates
 from symmetrize.frames.hierarchical.refinement import refined
-from symmetrize.frames.hierarchical.settings import Selection
-from symmetrize.frames.hierarchical.tensors import tensor_azimuths
-from symmetrize.frames.mirror import chirality, mirrored
+from symmetrize.frames.mirror import mirrored
 from symmetrize.groups import Group, has_reflections
-from symmetrize.points.cloud import Vectors
 
 # Distance from the axis, in units of that at which a point counts half, below which derivatives of
 # an azimuth are left out. They add less than rounding there, of the order of this distance to the
@@ -49,37 +34,51 @@ class TooManyFramesError(ValueError):
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What frames are chosen from, and how.
+class Azimuths:
+    """Candidates for the y axis, given x axes.
 
     Attributes:
-        offer: the vectors to choose from.
-        moments: what else there is to choose from: moments of the clouds, or nothing.
-        log_trust: (owners,) logarithm of how far the shape of a cloud is to be trusted: a
-            collapsed one has none.
-        line_width: (owners,) distance from the axis at which a vector counts half for the azimuth.
-        selection: how to choose.
-        cloud: the clouds, whose fields mark azimuths and whose chirality weighs mirror images.
+        candidates: orthogonal to their x axis, whose row is their index; their weights sum to one
+            for each axis that has any.
+        plain: (rows,), part of the weight of each that needs no turns about the axis.
+        amount: (axes,), how much there is off each axis: 0 for what is collinear with it.
+        handed: (axes,), how far mirror images about each axis may weigh differently, 0 to 1.
     """
 
-    offer: Offer
-    moments: tuple[Moments, ...]
-    log_trust: Float[Tensor, "owners"]
-    line_width: Float[Tensor, "owners"]
-    selection: Selection
-    cloud: Vectors
+    candidates: Candidates
+    plain: Float[Tensor, "rows"]
+    amount: Float[Tensor, "axes"]
+    handed: Float[Tensor, "axes"]
 
-    @property
-    def carries_gradients(self) -> bool:
-        """Whether what is chosen will be differentiated."""
-        return self.offer.vectors.requires_grad or self.offer.log_quality.requires_grad
+
+class Choice(ABC):
+    """What frames are chosen from: environments, or whole structures.
+
+    Attributes:
+        size: number of them.
+        kind: what they are, in errors.
+    """
+
+    size: int
+    kind: str
+
+    @abstractmethod
+    def axes(self) -> Candidates:
+        """The x axes of positive weight; the weights of an owner sum to 1, to 0 for a point."""
+
+    @abstractmethod
+    def azimuths(self, axes: Candidates) -> Azimuths:
+        """The y axes of positive weight for each x axis, if it has any."""
+
+    @abstractmethod
+    def hand(
+        self, frames: Float[Tensor, "frames 3 3"], owner: Int[Tensor, "frames"]
+    ) -> Float[Tensor, "frames"]:
+        """A pseudoscalar of each owner in its frame, from -1 on one mirror image is enough."""
 
 
 def chosen(choice: Choice, group: Group, turns: int, max_frames: int) -> Ensemble:
-    """The ensemble of a choice.
-
-    Equal directions are merged, but not where positions carry gradients and it can be afforded:
-    first derivatives survive merging, second ones do not.
+    """The ensemble of a choice: axes, azimuths, turns near lines, mirror images, what is isotropic.
 
     Args:
         choice: what to choose from.
@@ -90,128 +89,67 @@ def chosen(choice: Choice, group: Group, turns: int, max_frames: int) -> Ensembl
     Raises:
         TooManyFramesError: if an owner needs more than ``max_frames``.
     """
-    if not choice.carries_gradients:
-        return _chosen(choice, group, turns, max_frames, merge=True)
-    try:
-        return _chosen(choice, group, turns, max_frames, merge=False)
-    except TooManyFramesError:
-        ensemble = _chosen(choice, group, turns, max_frames, merge=True)
-    warnings.warn(
-        f"more than `max_frames` = {max_frames} equal frames, as in a perfect crystal, "
-        "were merged: first derivatives are exact, second ones are not",
-        stacklevel=2,
-    )
-    return ensemble
-
-
-def _chosen(choice: Choice, group: Group, turns: int, max_frames: int, merge: bool) -> Ensemble:
-    """Axes, azimuths, refined azimuths, mirror images and the isotropic part, in this order."""
-    size = choice.offer.size
-    framed = _framed(choice.offer)
-    axes, axis_weights = _selected_axes(_axes(choice), framed, choice.selection, merge)
-    _check_number(axes.index, size, max_frames)
-    azimuths, amount = _azimuths(choice, axes)
-    collinear = amount < COLLINEAR**2
-    frames, weights, row = _selected_frames(azimuths, axes, collinear, choice.selection, merge)
-    weights = axis_weights[row] * weights
-    _check_number(axes.index[row], size, max_frames)
-    frames, weights, row = refined(frames, weights, row, ramp(amount, *LINE_TO_CLOUD), turns)
+    axes = choice.axes()
+    framed = segment_sum(axes.weights, axes.index, choice.size)
+    _check_number(axes.index, choice, max_frames)
+    azimuths = choice.azimuths(axes)
+    frames, weights, row, plain = _framed(axes, azimuths)
+    weights = axes.weights[row] * weights
+    _check_number(axes.index[row], choice, max_frames)
+    frames, weights, row = refined(frames, weights, row, plain, turns)
     owner = axes.index[row]
-    weights = weights * framed[owner]
     if has_reflections(group):
-        hand = chirality(choice.cloud, frames, owner) * choice.log_trust.exp()[owner]
-        frames, weights, owner = mirrored(frames, weights, owner, hand)
-    _check_number(owner, size, max_frames)
-    return assemble(frames, weights, owner, size, isotropic=1 - framed)
+        hand = choice.hand(frames, owner) * azimuths.handed[row]
+        frames, weights, owner = mirrored(frames, weights, owner, hand, width=1.0)
+    _check_number(owner, choice, max_frames)
+    # sums of weights that are one up to rounding leave nothing
+    isotropic = torch.where(framed < 1 - 1e-12, 1 - framed, 0.0)
+    return assemble(frames, weights, owner, choice.size, isotropic=isotropic)
 
 
-def _framed(offer: Offer) -> Float[Tensor, "owners"]:
-    """How far each owner is a cloud and not a single point, from 0 to 1."""
-    amount = safe_sqrt(segment_sum(offer.presence.square(), offer.index, offer.size))
+def _framed(
+    axes: Candidates, azimuths: Azimuths
+) -> tuple[Float[Tensor, "frames 3 3"], Tensor, Tensor, Tensor]:
+    """Frames, their weights, the row of the axis of each, and how plain each is.
+
+    An axis without any azimuth gets an arbitrary one: its cloud is collinear, and all of its
+    frames will be refined. Azimuths about the axis of a collinear cloud carry no gradient of their
+    own.
+    """
+    number = len(axes.index)
+    found = azimuths.candidates
+    bare = torch.nonzero(counts(found.index, number) == 0)[:, 0]
+    y = torch.cat([found.directions, transverse_basis(axes.directions[bare])[0]])
+    weights = torch.cat([found.weights, found.weights.new_ones(len(bare))])
+    plain = torch.cat([azimuths.plain, azimuths.plain.new_zeros(len(bare))])
+    row = torch.cat([found.index, bare])
+    x = axes.directions[row]
+    collinear = azimuths.amount[row] < COLLINEAR**2
+    y = torch.where(collinear[:, None], unit_vectors(transverse(y.detach(), x))[0], y)
+    weights = torch.where(collinear, weights.detach(), weights)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1), weights, row, plain
+
+
+def part_of_a_cloud(amount: Float[Tensor, "owners"]) -> Float[Tensor, "owners"]:
+    """How far an owner with this amount of points is a cloud and not a single point, 0 to 1."""
     return ramp(amount, *POINT_TO_CLOUD)
 
 
-def _axes(choice: Choice) -> Axes:
-    """All candidates for the x axis."""
-    axes = [offered_axes(choice.offer)]
-    for moments in choice.moments:
-        axes += moments.axes()
-    return joined_axes(axes)
+def part_off_the_line(amount: Float[Tensor, "axes"]) -> Float[Tensor, "axes"]:
+    """How far what has this amount of points off an axis is a cloud and not a line, 0 to 1."""
+    return ramp(amount, *LINE_TO_CLOUD)
 
 
-def _azimuths(choice: Choice, axes: Axes) -> tuple[Azimuths, Float[Tensor, "axes"]]:
-    """All candidates for the y axis, given the x axes, and how much there is off each axis."""
-    azimuths, amount = offered_azimuths(
-        choice.offer, axes, choice.selection.angle_power, choice.line_width[axes.index]
-    )
-    found = [azimuths, *(moments.azimuths(axes) for moments in choice.moments)]
-    tensors = [field for field in choice.cloud.fields if not field.is_vector]
-    if tensors:
-        marked, squared = tensor_azimuths(tensors, axes, choice.offer.size)
-        found += marked
-        amount = safe_sqrt(amount.square() + squared)
-    return joined_azimuths(found), amount
-
-
-def _selected_axes(
-    axes: Axes, framed: Float[Tensor, "owners"], selection: Selection, merge: bool
-) -> tuple[Axes, Float[Tensor, "chosen"]]:
-    """Axes of positive weight, and their weights, which sum to one for each framed owner."""
-    size = len(framed)
-    quality = torch.where(framed[axes.index] > 0, axes.log_quality, -torch.inf)
-    weights = select(quality, axes.index, size, selection.axis_window, selection.order)
-    kept = torch.nonzero(weights > 0)[:, 0]
-    index = axes.index[kept]
-    weights = segment_normalize(weights[kept], index, size)
-    directions = axes.directions[kept]
-    if merge:
-        directions, weights, index = united(directions, weights, index)
-    return Axes(directions, weights.log(), index), weights
-
-
-def _selected_frames(
-    azimuths: Azimuths,
-    axes: Axes,
-    collinear: Bool[Tensor, "axes"],
-    selection: Selection,
-    merge: bool,
-) -> tuple[Float[Tensor, "frames 3 3"], Float[Tensor, "frames"], Int[Tensor, "frames"]]:
-    """Frames of positive weight, their weights, which sum to one for each axis, and its row.
-
-    An axis without any azimuth gets an arbitrary one: its cloud is collinear, and all of its
-    frames will be refined. Azimuths about the axis of a ``collinear`` cloud carry no gradient of
-    their own.
-    """
-    number = len(axes.index)
-    weights = select(
-        azimuths.log_quality, azimuths.axis, number, selection.azimuth_window, selection.order
-    )
-    kept = torch.nonzero(weights > 0)[:, 0]
-    row = azimuths.axis[kept]
-    weights = segment_normalize(weights[kept], row, number)
-    directions = azimuths.directions[kept]
-    if merge:
-        directions, weights, row = united(directions, weights, row)
-    bare = torch.nonzero(counts(row, number) == 0)[:, 0]
-    y = torch.cat([directions, transverse_basis(axes.directions[bare])[0]])
-    weights = torch.cat([weights, weights.new_ones(len(bare))])
-    row = torch.cat([row, bare])
-    x = axes.directions[row]
-    y = torch.where(collinear[row, None], unit_vectors(transverse(y.detach(), x))[0], y)
-    weights = torch.where(collinear[row], weights.detach(), weights)
-    frames = torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
-    return frames, weights, row
-
-
-def _check_number(owner: Int[Tensor, "members"], size: int, max_frames: int) -> None:
+def _check_number(owner: Int[Tensor, "members"], choice: Choice, max_frames: int) -> None:
     """Refuse what would take more frames than the user allows."""
-    number = counts(owner, size)
+    number = counts(owner, choice.size)
     if len(owner) > max_frames and int(number.max()) > max_frames:
         worst = int(number.argmax())
+        other = "scope='center'" if choice.kind == "structure" else "scope='structure'"
         raise TooManyFramesError(
-            f"structure or center {worst} needs at least {int(number[worst])} frames, more "
-            f"than `max_frames` = {max_frames}: too many of its directions are equally "
-            "good, as in a perfect lattice or on a regular sphere. Break ties with "
-            "`species_scores` or data.frame_scores, take preset='lean' or scope='center', or "
-            "raise `max_frames`"
+            f"{choice.kind} {worst} needs at least {int(number[worst])} frames, more than "
+            f"`max_frames` = {max_frames}, as many of its directions are equally good: it is "
+            "nearly symmetric, and needs as many frames as its symmetry group has elements. Tell "
+            "points apart by data.frame_scores, or species by `species_scores`, take "
+            f"{other}, or raise `max_frames`"
         )

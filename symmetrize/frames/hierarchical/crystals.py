@@ -1,79 +1,96 @@
 """What a periodic structure offers for its frames.
 
-An extended system has no centroid. Its points have local vectors instead,
+An extended system has no centroid. Its points have local vectors instead, from the point to the
+weighted mean of its neighbors,
 
-    m_i = sum_j fade(r_ij) r_ij / (r_ij^2 + core^2),
+    m_i = sum_j w_ij r_ij / (sum_j w_ij + small),    w_ij = fade(r_ij) exp(-decay r_ij),
 
-which turn with the structure, and the set of them plays the part that positions play in a molecule.
-In a nearly perfect crystal they are tiny and their directions are noise: against an absolute scale
-they fade there, and bonds take over; where nothing is within the cutoff, the shortest lattice
-vectors do.
+which turn with the structure and move by as much as its points do. The set of them plays the part
+that positions play in a molecule: it points well in liquids and glasses. In a crystal the vectors
+are as small as its distortion, and lose their say with it; there the density of the directions of
+its bonds takes over, and where nothing is within the cutoff, that of the shortest lattice vectors.
 
-Lengths are in the unit of the environment of a center, a part of the cutoff.
+Local vectors are compared with the mean length of the bonds; both scale with the crystal.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from symmetrize.arrays.safe import safe_log
 from symmetrize.arrays.segments import segment_sum
 from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.arrays.vectors import dot, safe_norm
-from symmetrize.frames.hierarchical.candidates import Offer
 from symmetrize.points.cloud import FADE, Points, Vectors
 from symmetrize.points.neighbors import neighbors
 
-# Size of local vectors below which the structure counts as a perfect crystal
-FAINT = 0.05
-# Distance from a point below which its neighbors count less for its local vector
-LOCAL_CORE = 0.5
-# How fast bonds lose in quality with their length, and what the best of them, and of the lattice
-# vectors, are worth beside a local vector of length 1
+# How fast bonds lose weight with their length
 BOND_DECAY = 4.0
-LOG_BOND_QUALITY = -6.0
-LOG_LATTICE_QUALITY = -30.0
+# Weight of neighbors, beside that of the lone one at distance 1, at which a point counts as alone
+ALONE = 1e-3
+# Logarithm of the weight of the lattice vectors beside bonds
+LOG_LATTICE_WEIGHT = -40.0
 # Power of the mean that stands for the shortest lattice vector
 SHORTEST_POWER = 8
 
 
-def with_local_vectors(
-    cloud: Vectors, structures: Points, cutoff: float, unit: float
-) -> tuple[Vectors, list[Offer]]:
-    """Whole structures of which some are periodic, and what these offer beside their cloud.
+@dataclass(frozen=True)
+class Bonds:
+    """What is seen of periodic structures.
+
+    Attributes:
+        local: (points, 3), the local vector of each point, in the unit of the positions.
+        length: (size,), mean length of the bonds of each structure, in the same unit.
+        directions: bonds and lattice vectors, in the unit of an environment.
+        weights: (rows,), of each of these in the density of directions.
+        presence: (rows,), between 0 and 1, how much of each there is for the network to see.
+    """
+
+    local: Float[Tensor, "points 3"]
+    length: Float[Tensor, "size"]
+    directions: Vectors
+    weights: Float[Tensor, "rows"]
+    presence: Float[Tensor, "rows"]
+
+
+def bonds_of(structures: Points, cutoff: float, unit: float) -> Bonds:
+    """Local vectors and bonds of periodic structures.
 
     Args:
-        cloud: the structures seen from their centroids, which finite ones keep.
-        structures: the same structures.
+        structures: all of them periodic.
         cutoff: up to which neighbors count, in the unit of the positions.
-        unit: length in which local vectors and bonds are measured.
-
-    Returns:
-        the cloud with local vectors for the points of periodic structures, and the bonds and the
-        lattice vectors of these.
+        unit: length of an environment, in that unit.
     """
-    periodic = structures.is_periodic
     pairs = neighbors(structures, cutoff)
+    owner = structures.batch[pairs.center]
     vectors = pairs.vectors / unit
     length = safe_norm(vectors)
-    owner = structures.batch[pairs.center]
-    fade = cutoff_switch(length, cutoff / unit, FADE * cutoff / unit) * periodic[owner]
-    weights = fade / (length.square() + LOCAL_CORE**2)
-    local = segment_sum(weights[:, None] * vectors, pairs.center, len(cloud.vectors))
-    crystal = replace(
-        cloud,
-        vectors=torch.where(periodic[cloud.index, None], local, cloud.vectors),
-        resolution=torch.where(periodic, FAINT, cloud.resolution),
+    fade = cutoff_switch(length, cutoff / unit, FADE * cutoff / unit)
+    weights = fade * torch.exp(BOND_DECAY * (1 - length))
+    number = len(structures.positions)
+    total = segment_sum(weights, pairs.center, number) + ALONE
+    local = segment_sum(weights[:, None] * vectors, pairs.center, number) / total[:, None]
+    # that of a structure without bonds does not matter, as it has no local vectors either
+    sums = segment_sum(torch.stack([weights, weights * length], -1), owner, structures.size)
+    mean = (sums[:, 1] + ALONE) / (sums[:, 0] + ALONE)
+    lattice, lattice_weights = lattice_vectors(structures)
+    directions = Vectors.of(
+        torch.cat([vectors, lattice.vectors]), torch.cat([owner, lattice.index]), structures.size
     )
-    quality = safe_log(fade) + 2 * safe_log(length) - BOND_DECAY * length + LOG_BOND_QUALITY
-    bonds = Offer(vectors, quality, fade, owner, structures.size)
-    return crystal, [bonds, lattice_offer(structures)]
+    return Bonds(
+        unit * local,
+        unit * mean,
+        directions,
+        torch.cat([weights, lattice_weights]),
+        torch.cat([fade, torch.ones_like(lattice_weights)]),
+    )
 
 
-def lattice_offer(structures: Points) -> Offer:
-    """The lattice vectors of each periodic structure, up to one period along each, shortest best.
+def lattice_vectors(structures: Points) -> tuple[Vectors, Float[Tensor, "rows"]]:
+    """The lattice vectors of each periodic structure, up to one period along each, and weights.
 
-    In units of the shortest, so that they are offered at any size of the cell.
+    In units of the shortest, so that they are there at any size of the cell.
     """
     assert structures.cell is not None
     assert structures.pbc is not None
@@ -91,11 +108,5 @@ def lattice_offer(structures: Points) -> Offer:
     closeness = dot(vectors, vectors).pow(-SHORTEST_POWER / 2)
     shortest = segment_sum(closeness, owner, structures.size).pow(-1 / SHORTEST_POWER)
     vectors = vectors / shortest[owner, None]
-    ratio = safe_norm(vectors)
-    return Offer(
-        vectors,
-        LOG_LATTICE_QUALITY - BOND_DECAY * ratio,
-        torch.ones_like(ratio),
-        owner,
-        structures.size,
-    )
+    weights = (LOG_LATTICE_WEIGHT - BOND_DECAY * safe_norm(vectors)).exp()
+    return Vectors.of(vectors, owner, structures.size), weights

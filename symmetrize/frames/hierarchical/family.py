@@ -21,9 +21,10 @@ from numbers import Real
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from symmetrize.frames.base import Frames
-from symmetrize.frames.ensemble import Ensemble
+from symmetrize.frames.ensemble import Ensemble, together
 from symmetrize.frames.hierarchical.choosing import Choice, chosen
 from symmetrize.frames.hierarchical.environments import choice_of_environments
 from symmetrize.frames.hierarchical.presets import PRESETS
@@ -46,15 +47,17 @@ class HierarchicalFrames(Frames):
     structure collapses to a point without ``cutoff`` or ``length_scale``, the passage takes place
     within 1e-9 units, in effect a jump.
 
-    Number of frames: one to three for most environments and large clouds, more for small molecules
-    as a whole, at least the order of the rotation group of a symmetric cloud, ``azimuths`` times as
-    many for collinear ones, twice as many under O(3) for planar or mirror-symmetric ones.
+    Number of frames: one or two for most environments, molecules and large clouds; the order of the
+    rotation group for a symmetric cloud, and a few times as many near some of them; ``azimuths``
+    times as many for collinear ones, twice as many under O(3) for planar or mirror-symmetric ones.
 
-    Environments of centers take axes and azimuths from their points. Whole structures are seen from
-    their centroid and use moments, principal axes and circular harmonics as well, which see all
-    points at once; periodic ones are seen as the set of their local vectors, in which bonds and
-    lattice vectors stand in for those that vanish. Not additive over distant fragments for whole
-    structures; use scope "center" where additivity matters.
+    Environments of centers take axes and azimuths from their points. Whole structures take the
+    steadiest directions that they have: dipoles and principal axes of their points, seen from the
+    centroid, and where symmetry leaves none of these the maxima of a density of directions, which
+    are few however many points there are. Periodic structures are seen as the set of their local
+    vectors, and as the density of the directions of their bonds where these vanish. Not additive
+    over distant fragments for whole structures; use scope "center" where additivity matters.
+    Species tell directions apart where the data has them.
 
     Args:
         cutoff: radius of the environment of a center, in the unit of the data. Needed for centers
@@ -66,9 +69,7 @@ class HierarchicalFrames(Frames):
         species_scores: factor of the quality of the points of each species (``data.z``); 1 for
             those not named. Breaks ties, and so saves frames.
         azimuths: K above, more than the largest degree of the outputs; None for degree + 6.
-        max_frames: largest number of frames of one structure or center. Equal ones count once,
-            except where positions carry gradients and keeping them apart stays within the number:
-            second derivatives need them apart.
+        max_frames: largest number of frames of one structure or center.
         selection: replaces the choices of the preset.
 
     Raises:
@@ -169,11 +170,16 @@ class HierarchicalFrames(Frames):
         """The ensemble of each cloud: an environment if it has a cutoff, else a whole structure."""
         if cloud.cutoff is not None:
             choice = choice_of_environments(cloud, self.preset.centers, self.length_scale)
-        else:
-            scale = self.length_scale
-            if self.cutoff is not None:
-                scale = unit_of(scale, self.cutoff)
-            choice = choice_of_structures(cloud, self.preset.structures, scale)
+            return self._chosen(choice, group, degree)
+        return self._of_finite(cloud, None, group, degree)
+
+    def _of_finite(
+        self, cloud: Vectors, species: Tensor | None, group: Group, degree: int
+    ) -> Ensemble:
+        scale = self.length_scale
+        if self.cutoff is not None:
+            scale = unit_of(scale, self.cutoff)
+        choice = choice_of_structures(cloud, species, self.preset.structures, scale)
         return self._chosen(choice, group, degree)
 
     def of_structures(self, structures: Points, group: Group, degree: int) -> Ensemble:
@@ -182,15 +188,20 @@ class HierarchicalFrames(Frames):
         Raises:
             ValueError: if a structure is periodic and there is no cutoff.
         """
-        if not structures.periodic:
-            return super().of_structures(structures, group, degree)
+        periodic = structures.is_periodic
+        if not bool(periodic.any()):
+            return self._of_finite(structures.from_centroid, structures.species, group, degree)
         if self.cutoff is None:
             raise ValueError(
                 "periodic structures have no centroid: pass HierarchicalFrames(cutoff=...), the "
                 "distance up to which neighbors give each point a local vector"
             )
+        if not bool(periodic.all()):
+            parts = [torch.nonzero(which)[:, 0] for which in (periodic, ~periodic)]
+            found = [self.of_structures(structures.take(p), group, degree) for p in parts]
+            return together(found, parts)
         choice = choice_of_crystals(
-            structures, self.preset.structures, self.cutoff, self.length_scale
+            structures, self.preset.crystals, self.cutoff, self.length_scale
         )
         return self._chosen(choice, group, degree)
 

@@ -31,15 +31,15 @@ def refined(
     frames: Float[Tensor, "frames 3 3"],
     weights: Float[Tensor, "frames"],
     row: Int[Tensor, "frames"],
-    plain: Float[Tensor, "axes"],
+    plain: Float[Tensor, "frames"],
     turns: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Replace the part 1 - ``plain`` of each frame by ``turns`` frames turned about its x axis."""
-    near = torch.nonzero(plain[row] < 1)[:, 0]
+    near = torch.nonzero(plain < 1)[:, 0]
     turned = turned_about_x(frames[near], turns)
-    share = (1 - plain)[row[near]] * weights[near] / turns
+    share = (1 - plain[near]) * weights[near] / turns
     return (
         torch.cat([frames, turned.flatten(0, 1)]),
-        torch.cat([plain[row] * weights, share.repeat_interleave(turns)]),
+        torch.cat([plain * weights, share.repeat_interleave(turns)]),
         torch.cat([row, row[near].repeat_interleave(turns)]),
     )

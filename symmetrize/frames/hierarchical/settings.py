@@ -4,7 +4,7 @@ Sharper selection takes fewer frames and changes weights faster: the derivatives
 those of the network plus its spread over rotations times how fast the weights change.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 # The unit of length of an environment, as a part of its cutoff
 UNIT = 0.25
@@ -19,22 +19,18 @@ def unit_of(length_scale: float | None, cutoff: float) -> float:
 
 @dataclass(frozen=True)
 class Selection:
-    """How candidates for axes and azimuths are weighed. Lengths are in the unit of the cloud.
+    """How the environments of centers choose among their points; lengths in their unit.
 
-    That unit is a quarter of the cutoff for environments, the rms radius for whole clouds.
+    That unit is a quarter of the cutoff, or the length scale of the frames.
 
     Attributes:
-        decay: how fast the quality of a point falls with its distance, exp(-decay * distance); a
-            negative one prefers far points, whose directions are the steadier ones.
+        decay: how fast the quality of a point falls with its distance, exp(-decay * distance).
         core: distance from the origin below which a point fades.
         angle_power: power of the squared sine between azimuth and axis in the quality of an
             azimuth; large values prefer right angles.
         axis_window: ratios to the best axis at which an axis enters and has its full weight.
         azimuth_window: the same for azimuths.
         order: of the Lehmer mean that stands for the best.
-        moments, principal, harmonics: quality of a first moment, a principal axis and a circular
-            harmonic of the size of noise, relative to a point at the origin and divided by n^3 for
-            n points. 0 leaves them out. Only for whole clouds.
     """
 
     decay: float
@@ -43,9 +39,6 @@ class Selection:
     axis_window: tuple[float, float] = (0.5, 0.95)
     azimuth_window: tuple[float, float] = (0.5, 0.95)
     order: float = 8.0
-    moments: float = 0.0
-    principal: float = 0.0
-    harmonics: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("axis_window", "azimuth_window"):
@@ -63,8 +56,58 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Steadiness:
+    """From which levers on directions of whole structures are trusted; see ``shape`` for levers.
+
+    Each pair is the levers at which a source begins to count and at which it counts fully: those
+    of axes in units of the structure, those of azimuths in that unit times how far the structure
+    reaches from the axis. High ones change weights slowly, low ones take fewer frames.
+
+    Attributes:
+        species: dipole of the species, as an axis.
+        radial: dipole of the distances from the centroid.
+        principal: principal axes.
+        tilt: azimuth of the second moments between the axis and what is transverse.
+        marked_tilt: the same of the species.
+        species_azimuth, radial_azimuth: the transverse part of a dipole.
+        transverse: the principal axis of what is transverse.
+        axis_sense, azimuth_sense: component of the dipoles along a principal axis, and of all that
+            mark an azimuth along the transverse one, from which one of its senses is enough.
+        hand: handedness from which one mirror image is enough.
+    """
+
+    species: tuple[float, float] = (0.15, 0.35)
+    radial: tuple[float, float] = (0.2, 0.45)
+    principal: tuple[float, float] = (0.4, 0.7)
+    tilt: tuple[float, float] = (0.2, 0.6)
+    marked_tilt: tuple[float, float] = (0.2, 0.6)
+    species_azimuth: tuple[float, float] = (0.2, 0.6)
+    radial_azimuth: tuple[float, float] = (0.5, 1.5)
+    transverse: tuple[float, float] = (0.1, 0.17)
+    axis_sense: float = 0.1
+    azimuth_sense: float = 0.12
+    hand: float = 0.055
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            low, high = value if isinstance(value, tuple) else (0.0, value)
+            if not 0 <= low < high:
+                raise ValueError(
+                    f"`{field.name}` is {value} but levers must be positive, and ascend"
+                )
+
+
+@dataclass(frozen=True)
 class Preset:
-    """Selections for the environments of centers and for whole structures."""
+    """How environments of centers choose, and which directions of whole structures are trusted.
+
+    Attributes:
+        centers: for the environments of centers.
+        structures: for finite structures, in units of their rms radius.
+        crystals: for periodic ones, in units of the mean length of their bonds.
+    """
 
     centers: Selection
-    structures: Selection
+    structures: Steadiness
+    crystals: Steadiness

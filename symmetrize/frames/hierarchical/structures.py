@@ -1,22 +1,42 @@
-"""What whole structures offer for their frames: points, moments and fields; crystals, bonds too.
+"""What whole structures choose their frames from, the steadiest directions first.
 
-A finite structure is seen from its centroid, in units of its rms radius. A periodic one is seen as
-the set of its local vectors (``crystals``).
+A finite structure is seen from its centroid, in units of its rms radius; a periodic one as the set
+of its local vectors (``crystals``). The dipoles and second moments of either give an axis, and an
+azimuth about it, in nearly every structure (``shape``, ``circle``). Where symmetry leaves nothing
+of them, the density of directions of the points, or of the bonds, takes over (``density``). Fields
+and tensors that a structure carries settle what its points leave open.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from symmetrize.arrays.safe import safe_log
-from symmetrize.arrays.switching import ramp
-from symmetrize.frames.hierarchical.candidates import Offer, direction_offer, joined, point_offer
-from symmetrize.frames.hierarchical.choosing import Choice
-from symmetrize.frames.hierarchical.crystals import FAINT, with_local_vectors
-from symmetrize.frames.hierarchical.moments import Moments
-from symmetrize.frames.hierarchical.settings import LINE_WIDTH, Selection, unit_of
+from symmetrize.arrays.safe import safe_log, safe_sqrt
+from symmetrize.arrays.segments import counts, segment_sum
+from symmetrize.arrays.switching import ramp, select, step
+from symmetrize.arrays.vectors import dot, transverse_basis, unit_vectors
+from symmetrize.frames.hierarchical.candidates import Candidates
+from symmetrize.frames.hierarchical.choosing import (
+    Azimuths,
+    Choice,
+    part_of_a_cloud,
+    part_off_the_line,
+)
+from symmetrize.frames.hierarchical.circle import (
+    Circle,
+    harmonic_azimuths,
+    steady_azimuths,
+)
+from symmetrize.frames.hierarchical.crystals import bonds_of
+from symmetrize.frames.hierarchical.density import Density, density_axes, density_of
+from symmetrize.frames.hierarchical.offers import Offer, direction_offer, offered_azimuths
+from symmetrize.frames.hierarchical.principal import principal_axes
+from symmetrize.frames.hierarchical.settings import LINE_WIDTH, Steadiness, unit_of
+from symmetrize.frames.hierarchical.shape import Shape, along, handedness, shape_of
+from symmetrize.frames.hierarchical.succession import Succession
+from symmetrize.frames.hierarchical.tensors import tensor_azimuths
 from symmetrize.points.cloud import Points, Vectors, root_mean_square
 
 # Whole clouds of a smaller rms radius count as one point. With a length scale it is this part of
@@ -24,88 +44,289 @@ from symmetrize.points.cloud import Points, Vectors, root_mean_square
 COLLAPSED, COLLAPSED_WITHOUT_SCALE = 1e-2, 1e-9
 # In units of that radius: between which radii a cloud passes from a point to a shape
 SOLID = (1.0, 4.0)
+# Distance from the origin, in units of the structure, at which a point counts half as a direction
+CORE = 0.5
+# Ratios to the best lever, or the best vector of a field, at which others enter and count fully
+WINDOW, ORDER = (0.5, 1.0), 8.0
+# Degrees of the densities of directions, the coarsest first, and the levers between which their
+# maxima, and harmonics about an axis, are trusted, in units of the structure
+DEGREES = (8, 16, 32)
+MAXIMUM, HARMONIC = (0.03, 0.05), (0.02, 0.045)
+# Levers between which one harmonic counts beside others
+FAINT = (0.004, 0.04)
+# Latitude of the circles about an axis on which azimuths are sought, south before north: not the
+# equator, which does not tell a prism from an antiprism. The coarsest density has the last word,
+# whatever it says, as it alone sees what is left near a line.
+LATITUDE = 0.6
+CIRCLES = (
+    *((degree, sign * LATITUDE, FAINT) for degree in DEGREES for sign in (-1, 1)),
+    (DEGREES[0], LATITUDE, None),
+)
+# Independent directions that count for the steadiness of a crystal, the same in every supercell
+BONDS = 9.0
 
 
 @dataclass(frozen=True)
-class Measures:
-    """How large whole clouds are, and what follows from it.
+class Seen:
+    """Structures as frames see them.
 
     Attributes:
-        unit: (size,) length in which each cloud is seen.
-        trust: (size,) how far its shape is to be trusted, 0 to 1.
-        line_width: (size,) as in ``Choice``.
+        cloud: positions from the centroid or local vectors, in the unit of each structure.
+        directions: what densities are made of: the same positions, or bonds.
+        weights: (rows,), of the directions in densities.
+        presence: (rows,), between 0 and 1, how much of each there is for the network to see.
+        number: (size,), of directions that are independent of each other.
+        trust: (size,) how far the shape of each is to be trusted, 0 to 1.
+        line_width: (size,), distance from the axis, in the unit of the directions, at which a
+            direction counts half for the azimuth.
     """
 
-    unit: Float[Tensor, "size"]
+    cloud: Vectors
+    directions: Vectors
+    weights: Float[Tensor, "rows"]
+    presence: Float[Tensor, "rows"]
+    number: Float[Tensor, "size"]
     trust: Float[Tensor, "size"]
     line_width: Float[Tensor, "size"]
 
 
-def choice_of_structures(cloud: Vectors, selection: Selection, scale: float | None) -> Choice:
-    """What finite structures, seen from their centroid, offer to choose from.
+@dataclass(frozen=True)
+class StructureChoice(Choice):
+    """Whole structures, which take the steadiest directions that they have.
+
+    Attributes:
+        seen: the structures.
+        shape: of each, in its unit.
+        extent: (size, 3, 3), second moments of the directions, weighted by their presence.
+        levels: which directions are trusted.
+        fields: the vectors that they carry.
+    """
+
+    seen: Seen
+    shape: Shape
+    extent: Float[Tensor, "size 3 3"]
+    levels: Steadiness
+    fields: Offer
+    kind: str = "structure"
+    _densities: dict = field(default_factory=dict, compare=False)
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        """Number of structures."""
+        return self.seen.cloud.size
+
+    def axes(self) -> Candidates:
+        """Dipoles, principal axes and maxima of densities; vectors of fields for single points."""
+        levels, owners = self.levels, torch.arange(self.size, device=self.seen.trust.device)
+        index = self.seen.directions.index
+        presence = self.seen.trust[index] * self.seen.presence
+        cloudy = part_of_a_cloud(safe_sqrt(segment_sum(presence.square(), index, self.size)))
+        succession = Succession(cloudy)
+        species, radial = self.shape.dipoles.unbind(1)
+        self._take_dipole(succession, species, levels.species)
+        self._take_principal_axes(succession, owners)
+        self._take_dipole(succession, radial, levels.radial)
+        for degree in DEGREES:
+            waiting = succession.waiting()
+            if not len(waiting):
+                break
+            density = self._density(degree, waiting)
+            found, lever = density_axes(density)
+            lever = lever * self.seen.number[waiting].sqrt()
+            # the finest density has the last word
+            last = degree == DEGREES[-1]
+            trust = (lever > 0).to(lever.dtype) if last else ramp(lever, *MAXIMUM)
+            succession.give(found.shared(trust), trust, waiting)
+        axes = succession.taken()
+        return Candidates.joined([axes, self._axes_of_fields(1 - cloudy)])
+
+    def _take_dipole(
+        self, succession: Succession, dipole: Tensor, level: tuple[float, float]
+    ) -> None:
+        directions, lever = unit_vectors(dipole)
+        owners = torch.arange(self.size, device=lever.device)
+        whole = Candidates(directions, torch.ones_like(lever), owners)
+        succession.take(whole, ramp(lever, *level))
+
+    def _take_principal_axes(self, succession: Succession, owners: Tensor) -> None:
+        """The first and last principal axis, in the sense of the dipoles."""
+        levels = self.levels
+        directions, lever = principal_axes(self.shape.second, self.shape.evenness)
+        rows = owners.repeat_interleave(2)
+        weights = select(safe_log(lever.reshape(-1)), rows, self.size, WINDOW, ORDER)
+        axes = Candidates.normalized(directions.reshape(-1, 3), weights, rows, self.size)
+        squared = lever.square()
+        both = squared.sum(-1)
+        # near the larger of the two, and never above it
+        steadiest = safe_sqrt(squared.square().sum(-1) / torch.where(both > 0, both, 1.0))
+        sense = dot(axes.directions, self.shape.dipoles.sum(1)[rows]) / (2 * levels.axis_sense)
+        there, back = step(0.5 + sense), step(0.5 - sense)
+        signed = Candidates(
+            torch.cat([axes.directions, -axes.directions]),
+            torch.cat([axes.weights * there, axes.weights * back]),
+            torch.cat([rows, rows]),
+        )
+        succession.take(signed, ramp(steadiest, *levels.principal))
+
+    def _axes_of_fields(self, left: Float[Tensor, "size"]) -> Candidates:
+        """Directions of the vectors that single points carry, as far as they are there."""
+        offer = self.fields
+        weights = select(offer.log_quality, offer.index, self.size, WINDOW, ORDER)
+        directions, _ = unit_vectors(offer.vectors)
+        found = Candidates.normalized(directions, weights, offer.index, self.size)
+        return found.shared(left * part_of_a_cloud(offer.amount())).present()
+
+    def azimuths(self, axes: Candidates) -> Azimuths:
+        """Azimuths of the shape, of densities, and of fields and tensors near a line."""
+        owner = axes.index
+        spread = self._spread_off(axes)
+        whole = self.extent.diagonal(dim1=-2, dim2=-1).sum(-1)[owner]
+        reach = safe_sqrt(spread / torch.where(whole > 0, whole, 1.0))
+        circle = Circle.about(axes.directions, self.shape.take(owner), reach)
+        succession, marks = steady_azimuths(circle, self.levels)
+        self._take_harmonics(succession, circle, owner, marks)
+        found = succession.taken()
+        amount = spread / (spread + self.seen.line_width[owner].square())
+        off = part_off_the_line(amount)
+        fields, marked, much = self._azimuths_of_fields(axes)
+        # near a line fields take over what the points leave, and turns what these leave; as long
+        # as turns do, the azimuth must not be told from the weights of mirror images
+        share = off + (1 - off) * (1 - marked)
+        part = torch.where(share > 0, off / torch.where(share > 0, share, 1.0), 1.0)
+        points, fields = found.shared(share), fields.shared((1 - off) * marked)
+        joined = Candidates.joined([points, fields])
+        plain = torch.cat([part[points.index], torch.ones_like(fields.weights)])
+        kept = torch.nonzero(joined.weights > 0)[:, 0]
+        return Azimuths(joined.present(), plain[kept], amount + much, off)
+
+    def _take_harmonics(
+        self, succession: Succession, circle: Circle, owner: Tensor, marks: Tensor
+    ) -> None:
+        """Azimuths from densities, the coarsest first; where all are faint, the best of that."""
+        for degree, latitude, faint in CIRCLES:
+            waiting = succession.waiting()
+            if not len(waiting):
+                return
+            some = circle.take(waiting)
+            which, row = owner[waiting].unique(return_inverse=True)
+            density = self._density(degree, which).take(row)
+            number = self.seen.number[owner[waiting]]
+            found, lever = harmonic_azimuths(
+                some, density, latitude, faint, number, marks[waiting], self.levels
+            )
+            trust = (lever > 0).to(lever.dtype) if faint is None else ramp(lever, *HARMONIC)
+            succession.give(found.shared(trust), trust, waiting)
+
+    def _spread_off(self, axes: Candidates) -> Float[Tensor, "axes"]:
+        """Sum of the squared distances of the directions of its owner from each axis."""
+        extent = self.extent[axes.index]
+        pair = transverse_basis(axes.directions)
+        return along(extent, pair[0], pair[0]) + along(extent, pair[1], pair[1])
+
+    def _azimuths_of_fields(
+        self, axes: Candidates
+    ) -> tuple[Candidates, Float[Tensor, "axes"], Float[Tensor, "axes"]]:
+        """Azimuths of fields, how far to trust them, and how much there is of them."""
+        number = len(axes.index)
+        carried = self.seen.cloud.fields
+        if not carried:
+            nothing = axes.weights.new_zeros(number)
+            return Candidates(axes.directions[:0], nothing[:0], axes.index[:0]), nothing, nothing
+        directions, quality, axis, amount = offered_azimuths(
+            self.fields, axes.directions, axes.index, 1.0, LINE_WIDTH
+        )
+        tensors = [one for one in carried if not one.is_vector]
+        if tensors:
+            marked, squared = tensor_azimuths(tensors, axes, self.size)
+            directions = torch.cat([directions, *(m[0] for m in marked)])
+            quality = torch.cat([quality, *(m[1] for m in marked)])
+            axis = torch.cat([axis, *(m[2] for m in marked)])
+            amount = amount + squared
+        weights = select(quality, axis, number, WINDOW, ORDER)
+        found = Candidates.normalized(directions, weights, axis, number)
+        return found, part_off_the_line(amount), amount
+
+    def hand(
+        self, frames: Float[Tensor, "frames 3 3"], owner: Int[Tensor, "frames"]
+    ) -> Float[Tensor, "frames"]:
+        """The handedness of the shape, less that of collapsed clouds."""
+        hand = handedness(self.shape.take(owner), frames) / self.levels.hand
+        return hand * self.seen.trust[owner]
+
+    def _density(self, degree: int, owners: Int[Tensor, "some"]) -> Density:
+        """The densities of directions of some structures, in their order."""
+        rows = torch.full((self.size,), -1, device=owners.device)
+        rows[owners] = torch.arange(len(owners), device=owners.device)
+        directions, place = self.seen.directions, rows[self.seen.directions.index]
+        kept = torch.nonzero(place >= 0)[:, 0]
+        some = replace(
+            directions,
+            vectors=directions.vectors[kept],
+            index=place[kept],
+            size=len(owners),
+            log_scores=directions.log_scores[kept],
+            resolution=directions.resolution[owners],
+            fields=(),
+        )
+        weights = self.seen.weights[kept] * some.log_scores.exp()
+        return density_of(some, weights, degree)
+
+
+def choice_of_structures(
+    cloud: Vectors,
+    species: Int[Tensor, "points"] | None,
+    levels: Steadiness,
+    scale: float | None,
+) -> StructureChoice:
+    """What finite structures, seen from their centroid, have to choose from.
 
     Args:
         cloud: the structures.
-        selection: how to choose.
+        species: of their points, or None.
+        levels: which directions are trusted.
         scale: length on which the network varies; without one structures are alike at any scale.
     """
-    return _choice(cloud, [], selection, finite(root_mean_square(cloud), cloud, scale))
-
-
-def choice_of_crystals(
-    structures: Points, selection: Selection, cutoff: float, length_scale: float | None
-) -> Choice:
-    """What structures of which some are periodic offer to choose from.
-
-    Args:
-        structures: all of them.
-        selection: how to choose.
-        cutoff: distance up to which neighbors make local vectors.
-        length_scale: in which these are measured; None for a part of the cutoff.
-    """
-    scale = unit_of(length_scale, cutoff)
-    cloud, bonds = with_local_vectors(structures.from_centroid, structures, cutoff, scale)
     radius = root_mean_square(cloud)
-    one, other = periodic(radius), finite(radius, cloud, scale)
-    return _choice(cloud, bonds, selection, either(structures.is_periodic, one, other))
-
-
-def finite(radius: Float[Tensor, "size"], cloud: Vectors, scale: float | None) -> Measures:
-    """Measures of points about their centroid: collapsed clouds are points, and not trusted."""
     low = COLLAPSED_WITHOUT_SCALE if scale is None else COLLAPSED * scale
     unit = torch.where(radius > 0, radius, 1.0)
     line = torch.full_like(unit, LINE_WIDTH)
     if scale is not None:
         # two fragments far apart are nearly collinear to the eye, not to the network
         line = LINE_WIDTH * (scale / unit).clamp(max=1.0)
-    return Measures(unit, ramp(radius / (cloud.resolution + low), *SOLID), line)
+    trust = ramp(radius / (cloud.resolution + low), *SOLID)
+    scaled = cloud.scaled(unit)
+    squared = dot(scaled.vectors, scaled.vectors)
+    presence = squared / (squared + CORE**2)
+    number = counts(cloud.index, cloud.size).to(unit.dtype)
+    seen = Seen(scaled, scaled, presence, presence, number, trust, line)
+    return _choice(seen, species, levels)
 
 
-def periodic(radius: Float[Tensor, "size"]) -> Measures:
-    """Measures of local vectors: faint ones are not trusted, as their directions are noise."""
-    squared = radius.square()
-    faded = squared + FAINT**2
-    return Measures(faded.sqrt(), squared / faded, torch.full_like(radius, LINE_WIDTH))
+def choice_of_crystals(
+    structures: Points, levels: Steadiness, cutoff: float, length_scale: float | None
+) -> StructureChoice:
+    """What periodic structures have to choose from.
+
+    Args:
+        structures: all of them periodic.
+        levels: which directions are trusted.
+        cutoff: distance up to which neighbors make local vectors.
+        length_scale: length on which the network varies; None for a part of the cutoff.
+    """
+    found = bonds_of(structures, cutoff, unit_of(length_scale, cutoff))
+    cloud = structures.from_centroid
+    local = replace(cloud, vectors=found.local).scaled(found.length)
+    ones = torch.ones_like(found.length)
+    line = LINE_WIDTH * ones
+    seen = Seen(local, found.directions, found.weights, found.presence, BONDS * ones, ones, line)
+    return _choice(seen, structures.species, levels)
 
 
-def either(which: Bool[Tensor, "size"], one: Measures, other: Measures) -> Measures:
-    """One of two measures for each cloud."""
-    return Measures(
-        torch.where(which, one.unit, other.unit),
-        torch.where(which, one.trust, other.trust),
-        torch.where(which, one.line_width, other.line_width),
-    )
-
-
-def _choice(cloud: Vectors, bonds: list[Offer], selection: Selection, measures: Measures) -> Choice:
-    log_trust = safe_log(measures.trust)
-    scaled = cloud.scaled(measures.unit)
-    points = point_offer(scaled, log_trust[cloud.index], selection)
-    return Choice(
-        offer=joined([points, direction_offer(cloud), *bonds]),
-        moments=(Moments(scaled, log_trust, selection),),
-        log_trust=log_trust,
-        line_width=measures.line_width,
-        selection=selection,
-        cloud=cloud,
-    )
+def _choice(
+    seen: Seen, species: Int[Tensor, "points"] | None, levels: Steadiness
+) -> StructureChoice:
+    vectors = seen.directions.vectors
+    outer = seen.presence[:, None, None] * vectors[:, :, None] * vectors[:, None, :]
+    extent = segment_sum(outer, seen.directions.index, seen.cloud.size)
+    shape = shape_of(seen.cloud, species)
+    return StructureChoice(seen, shape, extent, levels, direction_offer(seen.cloud))

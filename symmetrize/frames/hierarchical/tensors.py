@@ -18,7 +18,8 @@ from torch import Tensor
 from symmetrize.arrays.safe import safe_log
 from symmetrize.arrays.segments import join, segment_sum
 from symmetrize.arrays.vectors import transverse_basis
-from symmetrize.frames.hierarchical.candidates import LOG_DIRECTION_QUALITY, Axes, Azimuths
+from symmetrize.frames.hierarchical.candidates import Candidates
+from symmetrize.frames.hierarchical.offers import LOG_DIRECTION_QUALITY
 from symmetrize.frames.hierarchical.refinement import turned_about_x
 from symmetrize.points.cloud import Field
 
@@ -31,11 +32,15 @@ def waves(degree: int, turns: int) -> Complex[Tensor, "turns degree"]:
 
 
 def tensor_azimuths(
-    fields: Collection[Field], axes: Axes, clouds: int
-) -> tuple[list[Azimuths], Float[Tensor, "axes"]]:
+    fields: Collection[Field], axes: Candidates, clouds: int
+) -> tuple[list[tuple[Tensor, Tensor, Tensor]], Float[Tensor, "axes"]]:
     """Azimuths from all tensors of a number of clouds, and how much there is of them, squared.
 
     Quality |a_m|^2 / (|a_m|^2 + 1) m^-4, and low beside points, as that of fields.
+
+    Returns:
+        directions, logarithms of their quality and rows of their axes, for each field and order;
+        and the amount about each axis.
     """
     number = len(axes.index)
     amount = axes.directions.new_zeros(number)
@@ -70,7 +75,7 @@ def tensor_azimuths(
             owner = axis.repeat_interleave(len(even)).repeat_interleave(2 * order)
             quality = safe_log(strength) + LOG_DIRECTION_QUALITY - 4 * root.new_tensor(order).log()
             found.append(
-                Azimuths(
+                (
                     angle.cos()[:, None] * first[owner] + angle.sin()[:, None] * second[owner],
                     quality.repeat_interleave(2 * order),
                     owner,
