@@ -51,7 +51,7 @@ WINDOW, ORDER = (0.5, 1.0), 8.0
 # Degrees of the densities of directions, the coarsest first, and the levers between which their
 # maxima, and harmonics about an axis, are trusted, in units of the structure
 DEGREES = (8, 16, 32)
-MAXIMUM, HARMONIC = (0.03, 0.05), (0.02, 0.045)
+MAXIMUM, HARMONIC = (0.012, 0.02), (0.02, 0.045)
 # Levers between which one harmonic counts beside others
 FAINT = (0.004, 0.04)
 # Latitude of the circles about an axis on which azimuths are sought, south before north: not the
