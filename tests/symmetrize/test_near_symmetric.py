@@ -158,7 +158,9 @@ def test_curvatures_of_a_perfect_crystal_are_those_of_differences() -> None:
 
 def test_each_advice_of_the_message_works() -> None:
     data = structure(molecule("C60"))
-    with pytest.raises(TooManyFramesError, match=r"120 frames.*frame_scores.*scope='center'.*raise"):
+    with pytest.raises(
+        TooManyFramesError, match=r"120 frames.*frame_scores.*scope='center'.*raise"
+    ):
         model(max_frames=60).ensemble(Batch.from_data_list([data]))
     assert len(model(max_frames=120).ensemble(Batch.from_data_list([data]))) == 120
     told = data.clone()

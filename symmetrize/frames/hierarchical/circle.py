@@ -20,7 +20,7 @@ from symmetrize.arrays.vectors import dot, transverse_basis, unit_vectors
 from symmetrize.frames.hierarchical.candidates import Candidates
 from symmetrize.frames.hierarchical.density import Density, harmonics_about, sensitivity
 from symmetrize.frames.hierarchical.settings import Steadiness
-from symmetrize.frames.hierarchical.shape import Shape, along, steady
+from symmetrize.frames.hierarchical.shape import Shape, along
 from symmetrize.frames.hierarchical.succession import Succession
 
 # A harmonic below this is rounding, and has no phase: second derivatives of the phase contain its
@@ -81,8 +81,8 @@ class Circle:
             mixed = (matrix @ self.axes[..., None])[..., 0]
             straight = along(noise, self.axes, self.axes)
             trace = noise.diagonal(dim1=-2, dim2=-1).sum(-1)
-            squared = (straight + 0.5 * (trace - straight)) * part
-            found.append(self.relative(steady(mixed, squared[:, None])))
+            squared = (straight + 0.5 * (trace - straight)) * part + self.shape.stillness()
+            found.append(self.relative(mixed / squared.sqrt()[:, None]))
         return found[0], found[1]
 
     def dipoles(self) -> tuple[Float[Tensor, "rows 3"], Float[Tensor, "rows 3"]]:

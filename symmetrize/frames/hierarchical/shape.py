@@ -20,7 +20,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symmetrize.arrays.safe import safe_sqrt
 from symmetrize.arrays.segments import segment_max, segment_sum
 from symmetrize.arrays.vectors import dot
 from symmetrize.points.cloud import Vectors
@@ -32,6 +31,8 @@ FAINT = 0.3
 # Part of the whole of second moments that is added to those across a plane or a line, which may be
 # rounding
 THIN = 0.01
+# Size of vectors, in the unit of the structure, below which they are no more than a distortion
+STILL = 0.05
 # Squared sensitivity of r^2 r to a displacement of its point beyond that of r^2 times a fixed
 # vector, in units of r^4: the mean over directions of |2 r r^T|^2 + 2 r^2 tr(2 r r^T) is 8/3
 RADIAL = 8 / 3
@@ -57,6 +58,14 @@ class Shape:
     noise: Float[Tensor, "size 3 3"]
     evenness: Float[Tensor, "size"]
     total: Float[Tensor, "size"]
+
+    def stillness(self) -> Float[Tensor, "size"]:
+        """Squared noise of second moments of vectors of the size ``STILL``.
+
+        Added to theirs, it keeps what is relative to it smooth where all vectors vanish, as the
+        local vectors of a perfect crystal do.
+        """
+        return STILL**2 * (self.total * self.evenness + 1e-12)
 
     def take(self, owners: Int[Tensor, "rows"]) -> "Shape":
         """The shapes of the given owners, in this order, with repetitions."""
@@ -109,12 +118,6 @@ def along(matrix: Float[Tensor, "rows 3 3"], one: Tensor, other: Tensor) -> Floa
     return torch.einsum("ri,rij,rj->r", one, matrix, other)
 
 
-def steady(value: Tensor, squared_noise: Tensor) -> Tensor:
-    """A moment divided by its sensitivity, 0 where both vanish."""
-    present = squared_noise > 0
-    return torch.where(present, value / safe_sqrt(torch.where(present, squared_noise, 1.0)), 0.0)
-
-
 def handedness(shape: Shape, frames: Float[Tensor, "rows 3 3"]) -> Float[Tensor, "rows"]:
     """A pseudoscalar of each shape in its frame, as a lever: odd in the z axis.
 
@@ -129,6 +132,6 @@ def handedness(shape: Shape, frames: Float[Tensor, "rows 3 3"]) -> Float[Tensor,
     ):
         floor = along(noise, z, z) + THIN * noise.diagonal(dim1=-2, dim2=-1).sum(-1)
         for axis in (x, y):
-            squared = (along(noise, axis, axis) + floor) * part
-            found = found + steady(along(matrix, axis, z), squared)
+            squared = (along(noise, axis, axis) + floor) * part + shape.stillness()
+            found = found + along(matrix, axis, z) / squared.sqrt()
     return found
