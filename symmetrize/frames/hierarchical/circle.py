@@ -68,7 +68,9 @@ class Circle:
         """The transverse part of vectors, in units of the reach."""
         there = self.reach > LINE
         # rounding is kept: where symmetry leaves nothing, derivatives are not zero
-        part = vectors - dot(vectors, self.axes)[:, None] * self.axes
+        once = vectors - dot(vectors, self.axes)[:, None] * self.axes
+        # near a line the first subtraction leaves rounding of the order of the vector itself
+        part = once - dot(once, self.axes)[:, None] * self.axes
         return torch.where(there[:, None], part / torch.where(there, self.reach, 1.0)[:, None], 0.0)
 
     def tilts(self) -> tuple[Float[Tensor, "rows 3"], Float[Tensor, "rows 3"]]:

@@ -186,6 +186,7 @@ class StructureChoice(Choice):
         succession, marks = steady_azimuths(circle, self.levels)
         self._take_harmonics(succession, circle, owner, marks)
         found = succession.taken()
+        found = Candidates.normalized(found.directions, found.weights, found.index, len(owner))
         amount = spread / (spread + self.seen.line_width[owner].square())
         off = part_off_the_line(amount)
         fields, marked, much = self._azimuths_of_fields(axes)
