@@ -114,7 +114,7 @@ def assemble(
     return Ensemble(rotations, weights / total[index], index, size, kind == 1, kind == 2)
 
 
-def together(parts: list[Ensemble], owners: list[Int[Tensor, "part"]]) -> Ensemble:
+def together(parts: list[Ensemble], owners: list[Tensor]) -> Ensemble:
     """One ensemble of several, each of the given owners, which are all owners once."""
     index = torch.cat([own[part.index] for part, own in zip(parts, owners, strict=True)])
     order = torch.argsort(index, stable=True)

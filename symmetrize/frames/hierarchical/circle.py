@@ -129,6 +129,12 @@ def steady_azimuths(circle: Circle, levels: Steadiness) -> tuple[Succession, Ten
     succession = Succession(torch.ones_like(circle.reach))
     tilt, marked_tilt = circle.tilts()
     species, radial = circle.dipoles()
+    marks = tilt + marked_tilt + species + radial
+    wave, lever = circle.axis_of_the_rest()
+    directions, owner = circle.roots(wave, 2)
+    sense = dot(directions, marks[owner])
+    weights = step(0.5 + sense / (2 * levels.azimuth_sense))
+    succession.take(Candidates(directions, weights, owner), ramp(lever, *levels.transverse))
     for vectors, level in (
         (tilt, levels.tilt),
         (marked_tilt, levels.marked_tilt),
@@ -138,12 +144,6 @@ def steady_azimuths(circle: Circle, levels: Steadiness) -> tuple[Succession, Ten
         directions, lever = unit_vectors(vectors)
         ones = torch.ones_like(lever)
         succession.take(Candidates(directions, ones, row), ramp(lever, *level))
-    marks = tilt + marked_tilt + species + radial
-    wave, lever = circle.axis_of_the_rest()
-    directions, owner = circle.roots(wave, 2)
-    sense = dot(directions, marks[owner])
-    weights = step(0.5 + sense / (2 * levels.azimuth_sense))
-    succession.take(Candidates(directions, weights, owner), ramp(lever, *levels.transverse))
     return succession, marks
 
 

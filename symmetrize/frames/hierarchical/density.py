@@ -34,11 +34,10 @@ from symmetrize.points.cloud import Vectors
 
 # Distance between neighbors on the grid, and the longest step toward a maximum, in units of the
 # angular width L^(-1/2) of the kernel
-SPACING, LONGEST_STEP = 0.35, 0.3
-# Neighbors of a direction of the grid; steps that lead from the highest to a maximum, before
-# and after those that have come together are made one; and steps that carry derivatives, up to the
-# third order
-NEIGHBORS, SEARCH_STEPS, GRADIENT_STEPS = 8, (6, 18), 2
+SPACING, LONGEST_STEP = 0.25, 0.3
+# Neighbors of a direction of the grid; steps toward a maximum before those that have come together
+# are made one, and how often at most; and steps that carry derivatives, up to the third order
+NEIGHBORS, STEPS, SEARCHES, GRADIENT_STEPS = 4, 6, 10, 2
 # Directions nearer to each other than this part of the width are on the way to one maximum; the
 # last step of what has arrived there is shorter than this
 SAME, ARRIVED = 1e-2, 1e-6
@@ -190,40 +189,60 @@ def _found_maxima(density: Density) -> tuple[Float[Tensor, "maxima 3"], Int[Tens
     values = density.coefficients @ _products(directions, density.degree).T
     owner, place = torch.nonzero(values >= values[:, nearest].amax(-1), as_tuple=True)
     u = directions[place]
-    for steps in SEARCH_STEPS:
-        slopes = Slopes.of(density, owner)
-        for _ in range(steps):
-            u, moved = _uphill(slopes, u)
-        first = _first_of_each(u, owner, density)
-        u, owner, moved = u[first], owner[first], moved[first]
+    step = torch.full_like(u[:, 0], LONGEST_STEP / math.sqrt(density.degree))
+    for _ in range(SEARCHES):
+        u, step = _climbed(density, u, owner, step)
+        ahead = _ahead(u, owner, step, density)
+        u, owner, step = u[ahead], owner[ahead], step[ahead]
+        if bool((step < ARRIVED).all()):
+            break
     contrast = _contrast(Slopes.of(density, owner).at(u)[2], density.total[owner])
     highest = segment_max(contrast, owner, len(density.total))
-    kept = (contrast > FLAT * highest[owner]) & (moved < ARRIVED)
+    kept = (contrast > FLAT * highest[owner]) & (step < ARRIVED)
     return u[kept], owner[kept]
 
 
-def _uphill(
-    slopes: Slopes, u: Float[Tensor, "rows 3"]
+def _climbed(
+    density: Density, u: Float[Tensor, "rows 3"], owner: Int[Tensor, "rows"], step: Tensor
 ) -> tuple[Float[Tensor, "rows 3"], Float[Tensor, "rows"]]:
-    """A step toward the next maximum, also where the density is not yet curved downward."""
-    tangents, slope, curvature = slopes.at(u)
-    bend, modes = torch.linalg.eigh(curvature)
-    bend = bend.abs()
-    bend = torch.maximum(bend, 1e-3 * bend.amax(-1, keepdim=True))
-    along = (modes.transpose(1, 2) @ slope[..., None])[..., 0]
-    move = (modes @ (along / torch.where(bend > 0, bend, 1.0))[..., None])[..., 0]
-    length, longest = move.norm(dim=-1), LONGEST_STEP / math.sqrt(slopes.degree)
-    move = move * (longest / length.clamp(min=longest))[:, None]
-    return unit_vectors(u + (tangents @ move[..., None])[..., 0])[0], length
+    """Directions after some steps toward the next maximum, and the length of the last one.
+
+    Newton's steps, uphill also where the density is not yet curved downward. One that would lead
+    down has jumped over a maximum; it is not taken, and the next is at most a quarter of it.
+    """
+    slopes, coefficients = Slopes.of(density, owner), density.coefficients[owner]
+    value = (coefficients * _products(u, density.degree)).sum(-1)
+    longest = LONGEST_STEP / math.sqrt(density.degree)
+    reach = torch.maximum(step, torch.full_like(step, ARRIVED))
+    length = step
+    for _ in range(STEPS):
+        tangents, slope, curvature = slopes.at(u)
+        bend, modes = torch.linalg.eigh(curvature)
+        bend = bend.abs()
+        bend = torch.maximum(bend, 1e-3 * bend.amax(-1, keepdim=True))
+        along = (modes.transpose(1, 2) @ slope[..., None])[..., 0]
+        move = (modes @ (along / torch.where(bend > 0, bend, 1.0))[..., None])[..., 0]
+        length = move.norm(dim=-1)
+        taken = torch.minimum(length, reach)
+        move = move * (taken / torch.where(length > 0, length, 1.0))[:, None]
+        there, _ = unit_vectors(u + (tangents @ move[..., None])[..., 0])
+        found = (coefficients * _products(there, density.degree)).sum(-1)
+        # at a maximum all steps are equally high up to rounding
+        higher = (found > value) | (length < ARRIVED)
+        u = torch.where(higher[:, None], there, u)
+        value = torch.where(higher, found, value)
+        reach = torch.where(higher, (2 * taken).clamp(ARRIVED, longest), taken / 4)
+    return u, length
 
 
-def _first_of_each(u: Tensor, owner: Tensor, density: Density) -> Int[Tensor, "different"]:
-    """One row of those of an owner that are in the same place."""
+def _ahead(u: Tensor, owner: Tensor, step: Tensor, density: Density) -> Int[Tensor, "different"]:
+    """Of those rows of an owner that are in the same place, the one that has come furthest."""
     one, other = join(owner, owner, len(density.total))
     near = safe_norm(u[one] - u[other]) < SAME / math.sqrt(density.degree)
-    again = torch.zeros_like(owner, dtype=torch.bool)
-    again[one[near & (other < one)]] = True
-    return torch.nonzero(~again)[:, 0]
+    better = (step[other] < step[one]) | ((step[other] == step[one]) & (other < one))
+    behind = torch.zeros_like(owner, dtype=torch.bool)
+    behind[one[near & better]] = True
+    return torch.nonzero(~behind)[:, 0]
 
 
 def density_axes(density: Density) -> tuple[Candidates, Float[Tensor, "size"]]:

@@ -62,6 +62,9 @@ CIRCLES = (
     *((degree, sign * LATITUDE, FAINT) for degree in DEGREES for sign in (-1, 1)),
     (DEGREES[0], LATITUDE, None),
 )
+# Part of the points in all that there is off an axis, between which turns begin to start from the
+# azimuths of points instead of fields, and do so fully
+START = (0.2, 0.6)
 # Independent directions that count for the steadiness of a crystal, the same in every supercell
 BONDS = 9.0
 
@@ -97,7 +100,7 @@ class StructureChoice(Choice):
     Attributes:
         seen: the structures.
         shape: of each, in its unit.
-        extent: (size, 3, 3), second moments of the directions, weighted by their presence.
+        extent: (size, 3, 3), second moments of the directions, weighted by their presence and trust.
         levels: which directions are trusted.
         fields: the vectors that they carry.
     """
@@ -149,24 +152,19 @@ class StructureChoice(Choice):
         succession.take(whole, ramp(lever, *level))
 
     def _take_principal_axes(self, succession: Succession, owners: Tensor) -> None:
-        """The first and last principal axis, in the sense of the dipoles."""
+        """The first, then the last principal axis, in the senses of the dipoles."""
         levels = self.levels
         directions, lever = principal_axes(self.shape.second, self.shape.evenness)
-        rows = owners.repeat_interleave(2)
-        weights = select(safe_log(lever.reshape(-1)), rows, self.size, WINDOW, ORDER)
-        axes = Candidates.normalized(directions.reshape(-1, 3), weights, rows, self.size)
-        squared = lever.square()
-        both = squared.sum(-1)
-        # near the larger of the two, and never above it
-        steadiest = safe_sqrt(squared.square().sum(-1) / torch.where(both > 0, both, 1.0))
-        sense = dot(axes.directions, self.shape.dipoles.sum(1)[rows]) / (2 * levels.axis_sense)
-        there, back = step(0.5 + sense), step(0.5 - sense)
-        signed = Candidates(
-            torch.cat([axes.directions, -axes.directions]),
-            torch.cat([axes.weights * there, axes.weights * back]),
-            torch.cat([rows, rows]),
-        )
-        succession.take(signed, ramp(steadiest, *levels.principal))
+        marks = self.shape.dipoles.sum(1)
+        for column in range(2):
+            axis = directions[:, column]
+            sense = dot(axis, marks) / (2 * levels.axis_sense)
+            both = Candidates(
+                torch.cat([axis, -axis]),
+                torch.cat([step(0.5 + sense), step(0.5 - sense)]),
+                torch.cat([owners, owners]),
+            )
+            succession.take(both, ramp(lever[:, column], *levels.principal))
 
     def _axes_of_fields(self, left: Float[Tensor, "size"]) -> Candidates:
         """Directions of the vectors that single points carry, as far as they are there."""
@@ -190,15 +188,25 @@ class StructureChoice(Choice):
         amount = spread / (spread + self.seen.line_width[owner].square())
         off = part_off_the_line(amount)
         fields, marked, much = self._azimuths_of_fields(axes)
-        # near a line fields take over what the points leave, and turns what these leave; as long
-        # as turns do, the azimuth must not be told from the weights of mirror images
-        share = off + (1 - off) * (1 - marked)
-        part = torch.where(share > 0, off / torch.where(share > 0, share, 1.0), 1.0)
-        points, fields = found.shared(share), fields.shared((1 - off) * marked)
+        # near a line fields take over what the points leave, and turns what these leave, from
+        # where there is more to see; as long as turns do, the azimuth must not be told from the
+        # weights of mirror images
+        both = amount + much
+        start = torch.where(much > 0, amount / torch.where(both > 0, both, 1.0), 1.0)
+        start = ramp(start, *START)
+        turned = (1 - off) * (1 - marked)
+        of_points, of_fields = off + turned * start, (1 - off) * marked + turned * (1 - start)
+        points, fields = found.shared(of_points), fields.shared(of_fields)
         joined = Candidates.joined([points, fields])
-        plain = torch.cat([part[points.index], torch.ones_like(fields.weights)])
+        plain = [
+            torch.where(share > 0, part / torch.where(share > 0, share, 1.0), 0.0)[some.index]
+            for part, share, some in (
+                (off, of_points, points),
+                ((1 - off) * marked, of_fields, fields),
+            )
+        ]
         kept = torch.nonzero(joined.weights > 0)[:, 0]
-        return Azimuths(joined.present(), plain[kept], amount + much, off)
+        return Azimuths(joined.present(), torch.cat(plain)[kept], both, off)
 
     def _take_harmonics(
         self, succession: Succession, circle: Circle, owner: Tensor, marks: Tensor
@@ -327,7 +335,9 @@ def _choice(
     seen: Seen, species: Int[Tensor, "points"] | None, levels: Steadiness
 ) -> StructureChoice:
     vectors = seen.directions.vectors
-    outer = seen.presence[:, None, None] * vectors[:, :, None] * vectors[:, None, :]
-    extent = segment_sum(outer, seen.directions.index, seen.cloud.size)
+    index = seen.directions.index
+    presence = seen.presence * seen.trust[index]
+    outer = presence[:, None, None] * vectors[:, :, None] * vectors[:, None, :]
+    extent = segment_sum(outer, index, seen.cloud.size)
     shape = shape_of(seen.cloud, species)
     return StructureChoice(seen, shape, extent, levels, direction_offer(seen.cloud))
