@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from symmetrize.arrays.safe import safe_sqrt
-from symmetrize.arrays.segments import segment_log_mean, segment_sum
+from symmetrize.arrays.segments import join, segment_log_mean, segment_sum
 from symmetrize.data.copies import Copies
 from symmetrize.data.rows import RowsOf
 from symmetrize.declaration import ONLY, Declaration, said_of
@@ -45,16 +45,27 @@ class Averages:
         }
 
     def add(
-        self, form: Any, returned: Mapping[str, Tensor], members: Ensemble, copies: Copies
+        self,
+        form: Any,
+        returned: Mapping[str, Tensor],
+        members: Ensemble,
+        shared: Int[Tensor, "members"],
+        copies: Copies,
     ) -> None:
-        """Take what the network returned for the copies of ``members``, as it is and by name.
+        """Take what the network returned for copies, as it is and by name.
+
+        Args:
+            form, returned: what it returned, and that by name.
+            members: all whose copy, or one that looks the same, it was called with.
+            shared: the copy of each.
+            copies: what it was called with.
 
         Raises:
             ValueError: if a row of an output is missing, or does not fit.
         """
         self.form = form
         for name, values in returned.items():
-            self.by_name[name].add(values, members, copies)
+            self.by_name[name].add(values, members, shared, copies)
 
     def add_auxiliary(self, returned: Mapping[str, Tensor], copies: Copies) -> None:
         """Take what an auxiliary model, equivariant by itself, returned for the scene as it is.
@@ -104,8 +115,10 @@ class Average:
         self.weights: list[Float[Tensor, "rows"]] = []
         self.places: list[Tensor] = []
 
-    def add(self, values: Tensor, members: Ensemble, copies: Copies) -> None:
-        """Take the rows that the network returned for the copies of ``members``.
+    def add(
+        self, values: Tensor, members: Ensemble, shared: Int[Tensor, "members"], copies: Copies
+    ) -> None:
+        """Take the rows that the network returned for copies, each for all that share its copy.
 
         Raises:
             ValueError: if there is not one row for each copy (or point, or edge), or one does not
@@ -116,9 +129,12 @@ class Average:
         # sums of many members lose the digits that half precision has left
         values = values.to(torch.promote_types(values.dtype, torch.float32))
         copy, values, row = self._answering(values, copies)
-        if self.output.rows != "structure":
-            members = members.take(copy)
         values = representation.symmetrize_indices(values)
+        if len(members) > len(copies):
+            member, place = join(shared, copy, len(copies))
+            members, values, row = members.take(member), values[place], row[place]
+        elif self.output.rows != "structure":
+            members = members.take(copy)
         turned = representation.rotate(values, members.rotations)
         if bool(members.isotropic.any()):
             shape = (-1, *(1,) * (values.ndim - 1))

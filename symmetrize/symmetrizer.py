@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
-from torch import nn
+from jaxtyping import Int
+from torch import Tensor, nn
 
 from symmetrize.arguments import (
     check_frames,
@@ -25,8 +26,10 @@ from symmetrize.arguments import (
     representations_of,
     warn_of_forces,
 )
+from symmetrize.arrays.segments import counts
 from symmetrize.average import Averages
 from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
+from symmetrize.data.alike import alike
 from symmetrize.data.copies import as_they_are, turned_copies
 from symmetrize.declaration import Declaration, Outputs
 from symmetrize.frames import Ensemble, Frames, HierarchicalFrames
@@ -251,6 +254,17 @@ class Symmetrizer(nn.Module):
         scene = self._scene(data)
         return self._ensemble(scene).to(scene.source.data.pos.dtype)
 
+    def evaluations(self, data: Data) -> Int[Tensor, "clouds"]:
+        """How often the network is evaluated for each structure (or center) of the data.
+
+        No more often than it has frames: those that differ by what leaves a planar or collinear
+        structure as it is share one evaluation, unless the data carries gradients.
+        """
+        scene = self._scene(data)
+        ensemble = self._ensemble(scene)
+        framed = ensemble.take(torch.nonzero(~ensemble.auxiliary)[:, 0])
+        return counts(framed.index[alike(scene.source, framed)[0]], framed.size)
+
     def spread(self, data: Data) -> Any:
         """How far the network's outputs differ between frames: its own breaking of symmetry.
 
@@ -287,17 +301,18 @@ class Symmetrizer(nn.Module):
     def _averages(self, scene: Scene, ensemble: Ensemble) -> Averages:
         """sum_p w_p rho(R_p) f(A R_p), with the copies A R_p in chunks."""
         averages = Averages(self.declaration, scene, ensemble, self.group)
-        framed = torch.nonzero(~ensemble.auxiliary)[:, 0]
-        for members in framed.split(self.chunk_size or max(1, len(framed))):
-            if len(members) == 0:  # no cloud, or none that needs the network
+        framed = ensemble.take(torch.nonzero(~ensemble.auxiliary)[:, 0])
+        different, which = alike(scene.source, framed)
+        places = torch.arange(len(different), device=different.device)
+        for some in places.split(self.chunk_size or max(1, len(places))):
+            if len(some) == 0:  # no cloud, or none that needs the network
                 continue
-            chosen = ensemble.take(members)
+            seen = framed.take(different[some])
             with without_autocast():
-                copies = turned_copies(
-                    scene.source, chosen.index, chosen.rotations, chosen.isotropic
-                )
+                copies = turned_copies(scene.source, seen.index, seen.rotations, seen.isotropic)
             form, returned = self._caller(self.net, scene.source, copies, self.training)
-            averages.add(form, returned, chosen, copies)
+            sharing = torch.nonzero((which >= some[0]) & (which <= some[-1]))[:, 0]
+            averages.add(form, returned, framed.take(sharing), which[sharing] - some[0], copies)
         if bool(ensemble.auxiliary.any()):
             assert self.auxiliary is not None
             whole = as_they_are(scene.source)

@@ -53,7 +53,7 @@ def slopes(trial: Trial, structures: Sequence[Structure]) -> list[Tensor | Excep
 
 def gradient_rounding(
     trial: Trial, structures: Sequence[Structure], covector: Covector
-) -> list[Float[Tensor, "points"]]:
+) -> list[Float[Tensor, "_"]]:
     """How much the last digit of the largest coordinate changes the gradient at each point.
 
     As ``rounding`` for answers: from finite displacements, in single precision only from those that

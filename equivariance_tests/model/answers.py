@@ -204,7 +204,7 @@ class Answers:
         """The answer to one structure."""
         return self.taken([structure])
 
-    def reordered(self, orders: Sequence[Int[Tensor, "points"]]) -> Answers:
+    def reordered(self, orders: Sequence[Int[Tensor, "_"]]) -> Answers:
         """As if the points of each structure stood in another order.
 
         Args:

@@ -77,7 +77,7 @@ def energies(answers: Answers) -> Float[Tensor, "structures"]:
     return zeros.index_add(0, answers.rows[ENERGY].owner, values)
 
 
-def forces(answers: Answers) -> list[Float[Tensor, "points 3"]]:
+def forces(answers: Answers) -> list[Float[Tensor, "_ 3"]]:
     """The forces on the points of each structure."""
     sizes = torch.bincount(answers.rows[FORCES].owner, minlength=answers.size)
     return list(answers.values[FORCES].split(sizes.tolist()))

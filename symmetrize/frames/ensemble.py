@@ -128,13 +128,17 @@ def together(parts: list[Ensemble], owners: list[Tensor]) -> Ensemble:
     )
 
 
-# Weights below this many units in the last place of one are not heard, nor are their derivatives
+# Weights below this many units in the last place of one are not heard. Derivatives of weights that
+# rise from zero are far larger than the weights: where they count, it is the square of that
 FAINT_ULPS = 2.0**-8
 
 
 def audible(ensemble: Ensemble, dtype: torch.dtype) -> Ensemble:
     """The members whose weight is not lost in the rounding of averages in ``dtype``."""
-    heard = ensemble.weights.detach() > FAINT_ULPS * torch.finfo(dtype).eps
+    faint = FAINT_ULPS * torch.finfo(dtype).eps
+    if ensemble.weights.requires_grad:
+        faint = faint**2
+    heard = ensemble.weights.detach() > faint
     return ensemble if bool(heard.all()) else ensemble.take(heard)
 
 

@@ -216,6 +216,15 @@ class Vectors:
             self, vectors=self.vectors / unit[self.index, None], resolution=self.resolution / unit
         )
 
+    def seen_in(self, axes: Float[Tensor, "size 3 3"]) -> "Vectors":
+        """Vectors and fields in the axes of a frame of each owner, which are columns."""
+        vectors = (self.vectors[:, None] @ axes[self.index])[:, 0]
+        fields = [
+            replace(f, values=f.representation.rotate(f.values, axes[f.index].transpose(1, 2)))
+            for f in self.fields
+        ]
+        return replace(self, vectors=vectors, fields=fields)
+
 
 def about_centroid(
     structures: Points,

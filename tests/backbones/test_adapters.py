@@ -525,17 +525,17 @@ def test_edges_are_found_once_and_the_data_is_not_changed():
         messages = (pos[edge_index[0]] - pos[edge_index[1]]).exp()
         return torch.zeros_like(pos).index_add(0, edge_index[1], messages)
 
-    data = batch_of([CASES["generic"].points()], torch.float64)
+    data = batch_of([CASES["tetrahedron"].points()], torch.float64)
     before = copy.copy(data).to_dict()
     wrapped = Symmetrizer(
-        Call(model, "pos, edge_index"), per_point("1o"), prepare=connect(radius=2.0)
+        Call(model, "pos, edge_index"), per_point("1o"), prepare=connect(radius=4.0)
     )
     wrapped(data)
-    copies = len(seen[0][0]) // connect(radius=2.0)(data).edge_index.size(1)
+    copies = len(seen[0][0]) // connect(radius=4.0)(data).edge_index.size(1)
     assert copies > 1
     assert data.to_dict().keys() == before.keys()
     prepared = connect(k=2)(data)
-    assert connect(radius=2.0)(prepared) is prepared
+    assert connect(radius=4.0)(prepared) is prepared
 
 
 class OverImages(nn.Module):

@@ -16,7 +16,7 @@ from symmetrize.frames.pairs import Pruning
 
 OWN = Preset(
     centers=Selection(decay=5.0, core=1.0, axis_window=(0.4, 0.9)),
-    structures=Steadiness(species=(0.1, 0.2)),
+    structures=Steadiness(dipole=(0.1, 0.2)),
     crystals=Steadiness(transverse=(0.05, 0.1)),
 )
 PRUNING = Pruning(0.8, 0.15, 3, 0.2, 0.4)

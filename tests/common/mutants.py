@@ -14,7 +14,7 @@ from torch import Tensor
 from symmetrize.arrays.segments import counts, offsets, segment_max
 from symmetrize.arrays.vectors import transverse, unit_vectors
 from symmetrize.frames import Ensemble, Frames, Group, Vectors, assemble, chirality, mirrored
-from symmetrize.frames.hierarchical import choosing, structures
+from symmetrize.frames.hierarchical import choosing, environments, structures
 
 
 class NearestFrames(Frames):
@@ -59,7 +59,7 @@ def without_isotropic_part() -> Iterator[None]:
 
 @contextmanager
 def with_the_best_axis_only() -> Iterator[None]:
-    """The best candidate alone has a weight: jumps as another becomes the best."""
+    """The best point of an environment alone has a weight: jumps as another becomes the best."""
 
     def best(
         log_quality: Tensor, index: Tensor, size: int, window: tuple[float, float], order: float
@@ -68,7 +68,19 @@ def with_the_best_axis_only() -> Iterator[None]:
         return ((log_quality >= top[index]) & (log_quality > -torch.inf)).to(log_quality.dtype)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choosing, "select", best)
+        patch.setattr(environments, "select", best)
+        yield
+
+
+@contextmanager
+def with_the_first_axis_only() -> Iterator[None]:
+    """The first steady axis of a cloud alone has a weight: jumps as another is the first."""
+
+    def all_or_nothing(x: Tensor, low: float, high: float) -> Tensor:
+        return (x > (low + high) / 2).to(x.dtype)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structures, "ramp", all_or_nothing)
         yield
 
 

@@ -122,11 +122,11 @@ MUTANTS: dict[str, tuple[str, str, Callable[[], Frames | str], Callable[[], Any]
         lambda: "smooth",
         mutants.with_the_best_axis_only,
     ),
-    "the best axis of a cloud": (
-        "nearest neighbors swap",
+    "the first axis of a cloud": (
+        "an atom passes through the centroid",
         "structure",
         lambda: "lean",
-        mutants.with_the_best_axis_only,
+        mutants.with_the_first_axis_only,
     ),
     "no turns about a line": (
         "bent through straight",

@@ -50,7 +50,10 @@ def test_the_spread_tells_the_breaking_of_symmetry() -> None:
 
     data = collate([CASES[n].points() for n in ("cube", "generic", "line", "plane")])
     assert Symmetrizer(equivariant, "0e+1o").spread(data).max() <= 1e-7
-    assert configured("structure", "O(3)", outputs="0e+1o").spread(data).min() > 1e-3
+    found = configured("structure", "O(3)", outputs="0e+1o").spread(data)
+    # to a network of sets the frames of a cube are one: they differ by its own symmetries
+    assert found[0, 0] <= 1e-7
+    assert found.flatten()[1:].min() > 1e-3
 
 
 @scopes

@@ -57,10 +57,12 @@ class Choice(ABC):
     Attributes:
         size: number of them.
         kind: what they are, in errors.
+        basis: (size, 3, 3), axes in which directions are given, as columns; None if they are not.
     """
 
     size: int
     kind: str
+    basis: Float[Tensor, "size 3 3"] | None
 
     @abstractmethod
     def axes(self) -> Candidates:
@@ -102,6 +104,8 @@ def chosen(choice: Choice, group: Group, turns: int, max_frames: int) -> Ensembl
         hand = choice.hand(frames, owner) * azimuths.handed[row]
         frames, weights, owner = mirrored(frames, weights, owner, hand, width=1.0)
     _check_number(owner, choice, max_frames)
+    if choice.basis is not None:
+        frames = choice.basis[owner] @ frames
     # sums of weights that are one up to rounding leave nothing
     isotropic = torch.where(framed < 1 - 1e-12, 1 - framed, 0.0)
     return assemble(frames, weights, owner, choice.size, isotropic=isotropic)

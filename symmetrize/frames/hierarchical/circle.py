@@ -29,7 +29,7 @@ FAINTEST = 1e-14
 # Reach below which a structure is a line, whose azimuths do not matter
 LINE = 1e-6
 # Ratios to the best harmonic, and to the best root of one, at which others enter and count fully
-WINDOW, ORDER = (0.6, 1.0), 8.0
+WINDOW, ORDER = (0.6, 1.0), 2.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Circle:
         other = along(second, self.second, self.second)
         mixed = 2 * along(second, self.first, self.second)
         wave = torch.stack([one - other, mixed], dim=-1)
-        noise = safe_sqrt((one + other) * self.shape.evenness)
+        noise = ((one + other) * self.shape.evenness + self.shape.stillness()).sqrt()
         scale = noise * self.reach
         there = (scale > 0) & (self.reach > LINE)
         size = safe_sqrt(wave.square().sum(-1))
@@ -124,26 +124,19 @@ def steady_azimuths(circle: Circle, levels: Steadiness) -> tuple[Succession, Ten
     Returns:
         the succession, and (rows, 3) the sum of all vectors that mark azimuths, as levers.
     """
-    axes = circle.axes
-    row = torch.arange(len(axes), device=axes.device)
-    succession = Succession(torch.ones_like(circle.reach))
-    tilt, marked_tilt = circle.tilts()
-    species, radial = circle.dipoles()
-    marks = tilt + marked_tilt + species + radial
+    row = torch.arange(len(circle.axes), device=circle.axes.device)
+    # azimuths about a line do not matter
+    succession = Succession((circle.reach > LINE).to(circle.reach.dtype))
+    marks = torch.stack([*circle.tilts(), *circle.dipoles()]).sum(0)
     wave, lever = circle.axis_of_the_rest()
     directions, owner = circle.roots(wave, 2)
-    sense = dot(directions, marks[owner])
+    size = (1 + dot(marks, marks)).sqrt()
+    sense = dot(directions, marks[owner]) / size[owner]
     weights = step(0.5 + sense / (2 * levels.azimuth_sense))
     succession.take(Candidates(directions, weights, owner), ramp(lever, *levels.transverse))
-    for vectors, level in (
-        (tilt, levels.tilt),
-        (marked_tilt, levels.marked_tilt),
-        (species, levels.species_azimuth),
-        (radial, levels.radial_azimuth),
-    ):
-        directions, lever = unit_vectors(vectors)
-        ones = torch.ones_like(lever)
-        succession.take(Candidates(directions, ones, row), ramp(lever, *level))
+    directions, lever = unit_vectors(marks)
+    whole = Candidates(directions, torch.ones_like(lever), row)
+    succession.take(whole, ramp(lever, *levels.mark))
     return succession, marks
 
 

@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from symmetrize.arrays.segments import segment_sum
-from symmetrize.arrays.switching import cutoff_switch
+from symmetrize.arrays.segments import counts, segment_sum
+from symmetrize.arrays.switching import cutoff_switch, ramp
 from symmetrize.arrays.vectors import dot, safe_norm
 from symmetrize.points.cloud import FADE, Points, Vectors
 from symmetrize.points.neighbors import neighbors
@@ -29,8 +29,10 @@ from symmetrize.points.neighbors import neighbors
 BOND_DECAY = 4.0
 # Weight of neighbors, beside that of the lone one at distance 1, at which a point counts as alone
 ALONE = 1e-3
-# Logarithm of the weight of the lattice vectors beside bonds
-LOG_LATTICE_WEIGHT = -40.0
+# Mean weight of the bonds of a point between which they take over from lattice vectors, and the
+# weight of these; it is not smaller, as the end of a bond is steep in units of its own weight
+BONDED = (1e-6, 1e-4)
+LATTICE_WEIGHT = 1e-5
 # Power of the mean that stands for the shortest lattice vector
 SHORTEST_POWER = 8
 
@@ -75,6 +77,8 @@ def bonds_of(structures: Points, cutoff: float, unit: float) -> Bonds:
     sums = segment_sum(torch.stack([weights, weights * length], -1), owner, structures.size)
     mean = (sums[:, 1] + ALONE) / (sums[:, 0] + ALONE)
     lattice, lattice_weights = lattice_vectors(structures)
+    bonded = ramp(sums[:, 0] / counts(structures.batch, structures.size).clamp(min=1), *BONDED)
+    lattice_weights = LATTICE_WEIGHT * (1 - bonded)[lattice.index] * lattice_weights
     directions = Vectors.of(
         torch.cat([vectors, lattice.vectors]), torch.cat([owner, lattice.index]), structures.size
     )
@@ -83,7 +87,7 @@ def bonds_of(structures: Points, cutoff: float, unit: float) -> Bonds:
         unit * mean,
         directions,
         torch.cat([weights, lattice_weights]),
-        torch.cat([fade, torch.ones_like(lattice_weights)]),
+        torch.cat([fade, (1 - bonded)[lattice.index]]),
     )
 
 
@@ -108,5 +112,5 @@ def lattice_vectors(structures: Points) -> tuple[Vectors, Float[Tensor, "rows"]]
     closeness = dot(vectors, vectors).pow(-SHORTEST_POWER / 2)
     shortest = segment_sum(closeness, owner, structures.size).pow(-1 / SHORTEST_POWER)
     vectors = vectors / shortest[owner, None]
-    weights = (LOG_LATTICE_WEIGHT - BOND_DECAY * safe_norm(vectors)).exp()
+    weights = (-BOND_DECAY * safe_norm(vectors)).exp()
     return Vectors.of(vectors, owner, structures.size), weights

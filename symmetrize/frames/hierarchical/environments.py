@@ -50,6 +50,7 @@ class EnvironmentChoice(Choice):
     offer: Offer
     selection: Selection
     kind: str = "center"
+    basis: None = None
 
     @property
     def size(self) -> int:  # type: ignore[override]

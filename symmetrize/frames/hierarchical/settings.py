@@ -64,29 +64,25 @@ class Steadiness:
     reaches from the axis. High ones change weights slowly, low ones take fewer frames.
 
     Attributes:
-        species: dipole of the species, as an axis.
-        radial: dipole of the distances from the centroid.
+        dipole: dipoles, as an axis.
         principal: principal axes.
-        tilt: azimuth of the second moments between the axis and what is transverse.
-        marked_tilt: the same of the species.
-        species_azimuth, radial_azimuth: the transverse part of a dipole.
-        transverse: the principal axis of what is transverse.
-        axis_sense, azimuth_sense: component of the dipoles along a principal axis, and of all that
-            mark an azimuth along the transverse one, from which one of its senses is enough.
+        mark: all that points away from an axis, as an azimuth.
+        transverse: the principal axis of what is transverse to an axis.
+        axis_sense, azimuth_sense: component of the dipoles along a principal axis, and of what
+            points away from an axis along the transverse one, from which one sense is enough.
         hand: handedness from which one mirror image is enough.
+        line: distance from an axis, in units of the structure, at which a point counts half for
+            the azimuth about it; of what is much nearer to a line, turns are averaged.
     """
 
-    species: tuple[float, float] = (0.15, 0.35)
-    radial: tuple[float, float] = (0.2, 0.45)
-    principal: tuple[float, float] = (0.4, 0.7)
-    tilt: tuple[float, float] = (0.2, 0.6)
-    marked_tilt: tuple[float, float] = (0.2, 0.6)
-    species_azimuth: tuple[float, float] = (0.2, 0.6)
-    radial_azimuth: tuple[float, float] = (0.5, 1.5)
-    transverse: tuple[float, float] = (0.1, 0.17)
+    dipole: tuple[float, float] = (0.35, 0.65)
+    principal: tuple[float, float] = (0.1, 0.5)
+    mark: tuple[float, float] = (0.1, 0.3)
+    transverse: tuple[float, float] = (0.07, 0.28)
     axis_sense: float = 0.1
-    azimuth_sense: float = 0.12
-    hand: float = 0.055
+    azimuth_sense: float = 0.2
+    hand: float = 0.05
+    line: float = 0.18
 
     def __post_init__(self) -> None:
         for field in fields(self):

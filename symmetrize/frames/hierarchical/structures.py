@@ -53,7 +53,7 @@ WINDOW, ORDER = (0.5, 1.0), 8.0
 DEGREES = (8, 16, 32)
 MAXIMUM, HARMONIC = (0.012, 0.02), (0.02, 0.045)
 # Levers between which one harmonic counts beside others
-FAINT = (0.004, 0.04)
+FAINT = (0.004, 0.2)
 # Latitude of the circles about an axis on which azimuths are sought, south before north: not the
 # equator, which does not tell a prism from an antiprism. The coarsest density has the last word,
 # whatever it says, as it alone sees what is left near a line.
@@ -65,6 +65,8 @@ CIRCLES = (
 # Part of the points in all that there is off an axis, between which turns begin to start from the
 # azimuths of points instead of fields, and do so fully
 START = (0.2, 0.6)
+# Differences between principal moments, relative to their sum, that are no matter
+HELD = 1e-3
 # Independent directions that count for the steadiness of a crystal, the same in every supercell
 BONDS = 9.0
 
@@ -98,6 +100,7 @@ class StructureChoice(Choice):
     """Whole structures, which take the steadiest directions that they have.
 
     Attributes:
+        basis: axes in which everything is seen, as columns.
         seen: the structures.
         shape: of each, in its unit.
         extent: (size, 3, 3), second moments of the directions, weighted by their presence and trust.
@@ -105,6 +108,7 @@ class StructureChoice(Choice):
         fields: the vectors that they carry.
     """
 
+    basis: Float[Tensor, "size 3 3"]
     seen: Seen
     shape: Shape
     extent: Float[Tensor, "size 3 3"]
@@ -125,10 +129,11 @@ class StructureChoice(Choice):
         presence = self.seen.trust[index] * self.seen.presence
         cloudy = part_of_a_cloud(safe_sqrt(segment_sum(presence.square(), index, self.size)))
         succession = Succession(cloudy)
-        species, radial = self.shape.dipoles.unbind(1)
-        self._take_dipole(succession, species, levels.species)
-        self._take_principal_axes(succession, owners)
-        self._take_dipole(succession, radial, levels.radial)
+        dipole = self.shape.dipoles.sum(1)
+        directions, lever = unit_vectors(dipole)
+        whole = Candidates(directions, torch.ones_like(lever), owners)
+        succession.take(whole, ramp(lever, *levels.dipole))
+        self._take_principal_axes(succession, dipole)
         for degree in DEGREES:
             waiting = succession.waiting()
             if not len(waiting):
@@ -143,22 +148,13 @@ class StructureChoice(Choice):
         axes = succession.taken()
         return Candidates.joined([axes, self._axes_of_fields(1 - cloudy)])
 
-    def _take_dipole(
-        self, succession: Succession, dipole: Tensor, level: tuple[float, float]
-    ) -> None:
-        directions, lever = unit_vectors(dipole)
-        owners = torch.arange(self.size, device=lever.device)
-        whole = Candidates(directions, torch.ones_like(lever), owners)
-        succession.take(whole, ramp(lever, *level))
-
-    def _take_principal_axes(self, succession: Succession, owners: Tensor) -> None:
-        """The first, then the last principal axis, in the senses of the dipoles."""
-        levels = self.levels
+    def _take_principal_axes(self, succession: Succession, dipole: Tensor) -> None:
+        """The first, then the last principal axis, in the senses of the dipole."""
+        levels, owners = self.levels, torch.arange(self.size, device=dipole.device)
         directions, lever = principal_axes(self.shape.second, self.shape.evenness)
-        marks = self.shape.dipoles.sum(1)
         for column in range(2):
             axis = directions[:, column]
-            sense = dot(axis, marks) / (2 * levels.axis_sense)
+            sense = dot(axis, dipole) / (2 * levels.axis_sense)
             both = Candidates(
                 torch.cat([axis, -axis]),
                 torch.cat([step(0.5 + sense), step(0.5 - sense)]),
@@ -298,10 +294,10 @@ def choice_of_structures(
     radius = root_mean_square(cloud)
     low = COLLAPSED_WITHOUT_SCALE if scale is None else COLLAPSED * scale
     unit = torch.where(radius > 0, radius, 1.0)
-    line = torch.full_like(unit, LINE_WIDTH)
+    line = torch.full_like(unit, levels.line)
     if scale is not None:
         # two fragments far apart are nearly collinear to the eye, not to the network
-        line = LINE_WIDTH * (scale / unit).clamp(max=1.0)
+        line = levels.line * (scale / unit).clamp(max=1.0)
     trust = ramp(radius / (cloud.resolution + low), *SOLID)
     scaled = cloud.scaled(unit)
     squared = dot(scaled.vectors, scaled.vectors)
@@ -326,7 +322,7 @@ def choice_of_crystals(
     cloud = structures.from_centroid
     local = replace(cloud, vectors=found.local).scaled(found.length)
     ones = torch.ones_like(found.length)
-    line = LINE_WIDTH * ones
+    line = levels.line * ones
     seen = Seen(local, found.directions, found.weights, found.presence, BONDS * ones, ones, line)
     return _choice(seen, structures.species, levels)
 
@@ -334,10 +330,31 @@ def choice_of_crystals(
 def _choice(
     seen: Seen, species: Int[Tensor, "points"] | None, levels: Steadiness
 ) -> StructureChoice:
-    vectors = seen.directions.vectors
-    index = seen.directions.index
+    axes = _long_axes(seen.cloud)
+    cloud, directions = seen.cloud.seen_in(axes), seen.directions.seen_in(axes)
+    seen = replace(seen, cloud=cloud, directions=directions)
+    vectors, index = directions.vectors, directions.index
     presence = seen.presence * seen.trust[index]
     outer = presence[:, None, None] * vectors[:, :, None] * vectors[:, None, :]
-    extent = segment_sum(outer, index, seen.cloud.size)
-    shape = shape_of(seen.cloud, species)
-    return StructureChoice(seen, shape, extent, levels, direction_offer(seen.cloud))
+    extent = segment_sum(outer, index, cloud.size)
+    shape = shape_of(cloud, species)
+    return StructureChoice(axes, seen, shape, extent, levels, direction_offer(cloud))
+
+
+@torch.no_grad()
+def _long_axes(cloud: Vectors) -> Float[Tensor, "size 3 3"]:
+    """Any frame of each owner, along its principal axes where these are far from equal.
+
+    In it moments of an elongated cloud keep the digits of what is small beside what is large. It
+    takes no part in the choice, which is the same in any axes up to rounding.
+    """
+    outer = cloud.vectors[:, :, None] * cloud.vectors[:, None, :]
+    second = segment_sum(outer, cloud.index, cloud.size)
+    whole = second.diagonal(dim1=-2, dim2=-1).sum(-1)
+    second = second / torch.where(whole > 0, whole, 1.0)[:, None, None]
+    # equal ones are held in place, so that rounding does not turn them
+    held = HELD * torch.arange(3, dtype=second.dtype, device=second.device)
+    axes = torch.linalg.eigh(second + torch.diag(held)).eigenvectors
+    # orthogonal to the last digit
+    axes = 1.5 * axes - 0.5 * axes @ (axes.transpose(1, 2) @ axes)
+    return axes * torch.linalg.det(axes).sign()[:, None, None]
