@@ -224,7 +224,9 @@ class Average:
         values, weights, place = self._all()
         if self.output.average == "log":
             return segment_log_mean(values, weights, place, len(self.answers))
-        return segment_sum(_times(weights, values), place, len(self.answers))
+        # many members cancel: single precision would lose more digits than the network has lost
+        total = segment_sum(_times(weights, values).double(), place, len(self.answers))
+        return total.to(values.dtype)
 
     def spread(self) -> Float[Tensor, "results blocks"]:
         """(sum_p w_p |rho(R_p) f(A R_p) - mean|^2)^(1/2), for each irrep copy.

@@ -263,7 +263,8 @@ class Symmetrizer(nn.Module):
         scene = self._scene(data)
         ensemble = self._ensemble(scene)
         framed = ensemble.take(torch.nonzero(~ensemble.auxiliary)[:, 0])
-        return counts(framed.index[alike(scene.source, framed)[0]], framed.size)
+        seen = (framed.index, framed.rotations, framed.isotropic)
+        return counts(framed.index[alike(scene.source, *seen)[0]], framed.size)
 
     def spread(self, data: Data) -> Any:
         """How far the network's outputs differ between frames: its own breaking of symmetry.
@@ -302,14 +303,14 @@ class Symmetrizer(nn.Module):
         """sum_p w_p rho(R_p) f(A R_p), with the copies A R_p in chunks."""
         averages = Averages(self.declaration, scene, ensemble, self.group)
         framed = ensemble.take(torch.nonzero(~ensemble.auxiliary)[:, 0])
-        different, which = alike(scene.source, framed)
+        seen = (framed.index, framed.rotations, framed.isotropic)
+        different, which = alike(scene.source, *seen)
         places = torch.arange(len(different), device=different.device)
         for some in places.split(self.chunk_size or max(1, len(places))):
             if len(some) == 0:  # no cloud, or none that needs the network
                 continue
-            seen = framed.take(different[some])
             with without_autocast():
-                copies = turned_copies(scene.source, seen.index, seen.rotations, seen.isotropic)
+                copies = turned_copies(scene.source, *(part[different[some]] for part in seen))
             form, returned = self._caller(self.net, scene.source, copies, self.training)
             sharing = torch.nonzero((which >= some[0]) & (which <= some[-1]))[:, 0]
             averages.add(form, returned, framed.take(sharing), which[sharing] - some[0], copies)

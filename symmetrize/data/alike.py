@@ -15,41 +15,48 @@ from torch.autograd import forward_ad
 
 from symmetrize.arrays.segments import join, places, segment_sum
 from symmetrize.data.copies import Source
-from symmetrize.frames.ensemble import Ensemble
 
 # Combinations of the positions of a structure that stand for all of them: three would do, but for
 # chance
 COMBINATIONS = 4
-# Irrational, so that no two points have the same factors in these
-SILVER = 2**0.5 - 1
+# The sine of large numbers, times another, has digits that look drawn at random
+SCATTER = (12.9898, 78.233, 43758.5453)
 # Squared volume of the combinations, relative to that of orthogonal ones of the same size, above
 # which they fill space, and no turn leaves them as they are
 SOLID = 1e-10
-# Differences, in units in the last place of the largest position, that are rounding
-ULPS = 16
+# Differences that are rounding, relative to the largest combination: of these, which are in double
+# precision, and of positions in the precision of the data, in units in the last place of either
+ULPS_OF_COMBINATIONS, ULPS = 16, 2
 
 
 def alike(
-    source: Source, members: Ensemble
-) -> tuple[Int[Tensor, "different"], Int[Tensor, "members"]]:
-    """The members that the network is to be evaluated on, and which of these stands for each.
+    source: Source,
+    index: Int[Tensor, "copies"],
+    rotations: Float[Tensor, "copies 3 3"],
+    collapsed: Bool[Tensor, "copies"],
+) -> tuple[Int[Tensor, "different"], Int[Tensor, "copies"]]:
+    """The copies that differ, and which of these stands for each, as ``turned_copies`` makes them.
 
     All of them where derivatives are asked for, and where more than positions turns.
     """
-    every = torch.arange(len(members), device=members.index.device)
+    every = torch.arange(len(index), device=index.device)
     turning = [name for name in source.inputs if name != "pos" and name in source.data]
-    differentiated = map(_carries_derivatives, (source.vectors, members.rotations, members.weights))
-    if turning or source.further or any(differentiated):
+    differentiated = _carries_derivatives(source.vectors) or _carries_derivatives(rotations)
+    if turning or source.further or differentiated:
         return every, every
     combined = _combined(source)
-    flat = torch.nonzero(_is_flat(combined)[members.index] & ~members.isotropic)[:, 0]
+    flat = torch.nonzero(_is_flat(combined)[index] & ~collapsed)[:, 0]
     if not len(flat):
         return every, every
-    turned = combined[members.index[flat]] @ members.rotations[flat].to(combined.dtype)
+    owner = index[flat]
+    turned = combined[owner] @ rotations[flat].to(combined.dtype)
     size = turned.abs().amax((1, 2))
-    one, other = join(members.index[flat], members.index[flat], members.size)
-    ulp = torch.finfo(source.data.pos.dtype).eps
-    same = (turned[one] - turned[other]).abs().amax((1, 2)) <= ULPS * ulp * size[one]
+    one, other = join(owner, owner, source.layout.size)
+    rounding = max(
+        ULPS_OF_COMBINATIONS * torch.finfo(turned.dtype).eps,
+        ULPS * torch.finfo(source.data.pos.dtype).eps,
+    )
+    same = (turned[one] - turned[other]).abs().amax((1, 2)) <= rounding * size[one]
     first = every.scatter_reduce(0, flat[one[same]], flat[other[same]], "amin")
     return first.unique(return_inverse=True)
 
@@ -61,9 +68,9 @@ def _carries_derivatives(values: Tensor) -> bool:
 def _combined(source: Source) -> Float[Tensor, "structures combinations 3"]:
     """Sums of the positions of each structure, each time with other factors."""
     batch, size = source.layout.batch, source.layout.size
-    place = places(batch, size)[:, None].double() + 1
-    number = torch.arange(1, COMBINATIONS + 1, device=batch.device)
-    factors = torch.frac(place * SILVER * number + place.square() * SILVER) - 0.5
+    number = torch.arange(COMBINATIONS, device=batch.device)
+    angle = places(batch, size)[:, None] * SCATTER[0] + number * SCATTER[1]
+    factors = torch.frac(angle.double().sin() * SCATTER[2])
     return segment_sum(factors[..., None] * source.vectors[:, None], batch, size)
 
 
