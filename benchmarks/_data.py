@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from symmetrize.datasets import molecules as shipped
+
 # Molecules of a set that are looked at
 MOLECULES = 100
 
@@ -83,6 +85,19 @@ def smallest_molecules() -> list[Data]:
 
     found = [molecule(name) for name in g2.names]
     return [Data(pos=torch.tensor(m.positions), z=torch.tensor(m.numbers)) for m in found]
+
+
+def clouds(points: int) -> list[Data]:
+    """Points of one kind, each with three normal random coordinates."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (MOLECULES, points, 3)
+    drawn = torch.randn(shape, dtype=torch.float64, generator=generator)
+    return [Data(pos=pos) for pos in drawn]
+
+
+def of_the_demo() -> list[Data]:
+    """The test molecules of the demo: six kinds, of three to six atoms, as they vibrate."""
+    return [Data(pos=m.pos, z=m.z) for m in shipped("test")]
 
 
 def furniture() -> list[Data]:

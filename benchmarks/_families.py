@@ -38,9 +38,7 @@ def numbers_of_frames(frames: Frames, group: Group, scope: str, data: list[Data]
     model = Symmetrizer(without_frames, "2e", frames=frames, group=group, scope=scope)  # type: ignore[arg-type]
     found = []
     for first in range(0, len(data), 50):
-        ensemble = model.ensemble(Batch.from_data_list(data[first : first + 50]))
-        owners = ensemble.index[~ensemble.auxiliary]
-        found.append(torch.bincount(owners, minlength=ensemble.size))
+        found.append(model.evaluations(Batch.from_data_list(data[first : first + 50])))
     return torch.cat(found).double()
 
 

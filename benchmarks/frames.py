@@ -23,11 +23,13 @@ from torch_geometric.data import Data
 
 from benchmarks._data import (
     acetylacetone,
+    clouds,
     crystal,
     data_folder,
     ethanol,
     furniture,
     methane,
+    of_the_demo,
     small_organic,
     smallest_molecules,
     water,
@@ -163,6 +165,8 @@ def structure_counts() -> dict[str, dict[str, dict[str, float]]]:
         "liquid water": water(WHOLE_SNAPSHOTS),
         **whole_molecules(),
         "G2 set, at rest": smallest_molecules(),
+        "molecules of the demo": of_the_demo(),
+        **{f"random clouds of {n} points": clouds(n) for n in (5, 20, 200)},
     }
     return {
         system: {
@@ -267,6 +271,8 @@ def before_table() -> str:
     ]
     rows = []
     for system, counted in now["frames_per_structure"].items():
+        if system not in before["frames_per_structure"]:
+            continue
         cells = [system]
         for name in (SMOOTH, LEAN):
             was = before["frames_per_structure"][system][f"{name}, O(3)"]

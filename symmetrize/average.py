@@ -55,7 +55,8 @@ class Averages:
         """Take what the network returned for copies, as it is and by name.
 
         Args:
-            form, returned: what it returned, and that by name.
+            form: what it returned.
+            returned: the same by name.
             members: all whose copy, or one that looks the same, it was called with.
             shared: the copy of each.
             copies: what it was called with.

@@ -29,7 +29,7 @@ FAINTEST = 1e-14
 # Reach below which a structure is a line, whose azimuths do not matter
 LINE = 1e-6
 # Ratios to the best harmonic, and to the best root of one, at which others enter and count fully
-WINDOW, ORDER = (0.6, 1.0), 2.0
+WINDOW, ORDER = (0.7, 1.0), 2.0
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def harmonic_azimuths(
     circle: Circle,
     density: Density,
     latitude: float,
-    faint: tuple[float, float] | None,
+    faint: float,
     number: Tensor,
     marks: Tensor,
     levels: Steadiness,
@@ -155,7 +155,7 @@ def harmonic_azimuths(
         circle: the axes.
         density: of the owner of each.
         latitude: of the circle on which it is looked at.
-        faint: levers between which a harmonic begins to count; None to take the best of all.
+        faint: lever at which a harmonic has lost half of its quality.
         number: (rows,), of directions that are independent of each other.
         marks: (rows, 3), what tells the roots of a harmonic apart.
         levels: by how much.
@@ -174,15 +174,15 @@ def harmonic_azimuths(
     lever = order * size * scale[:, None]
     # the lever is m times the size, but low orders have fewer azimuths
     quality = safe_log(size) - order.log()
-    if faint is not None:
-        quality = quality + safe_log(ramp(lever, *faint))
+    squared = lever.square()
+    quality = quality + safe_log(squared) - (squared + faint**2).log()
     owner = torch.arange(rows, device=waves.device).repeat_interleave(orders)
     weights = select(quality.reshape(-1), owner, rows, WINDOW, ORDER).reshape(rows, orders)
     found = _rooted(circle, waves, weights, marks, levels)
     found = Candidates.normalized(found.directions, found.weights, found.index, rows)
     # a smooth mean of the levers, near the largest
-    total = lever.square().sum(-1)
-    best = lever.square().square().sum(-1) / torch.where(total > 0, total, 1.0)
+    total = squared.sum(-1)
+    best = squared.square().sum(-1) / torch.where(total > 0, total, 1.0)
     return found, safe_sqrt(best)
 
 

@@ -7,13 +7,13 @@ from symmetrize.frames.hierarchical.settings import Preset, Selection, Steadines
 
 # Directions that only the distortion of a crystal gives: where it is smaller, they are not used
 DISTORTED = Steadiness(
-    dipole=(0.1, 0.45),
-    principal=(0.1, 0.35),
-    mark=(0.1, 0.35),
-    transverse=(0.1, 0.35),
-    axis_sense=0.12,
-    azimuth_sense=0.12,
-    hand=0.12,
+    dipole=(0.09, 0.4),
+    principal=(0.09, 0.32),
+    mark=(0.09, 0.32),
+    transverse=(0.09, 0.32),
+    axis_sense=0.1,
+    azimuth_sense=0.1,
+    hand=0.1,
     line=0.5,
 )
 PRESETS = {

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from symmetrize.arrays.safe import safe_log, safe_sqrt
+from symmetrize.arrays.safe import safe_sqrt
 from symmetrize.arrays.segments import counts, segment_sum
 from symmetrize.arrays.switching import ramp, select, step
 from symmetrize.arrays.vectors import dot, transverse_basis, unit_vectors
@@ -52,15 +52,15 @@ WINDOW, ORDER = (0.5, 1.0), 8.0
 # maxima, and harmonics about an axis, are trusted, in units of the structure
 DEGREES = (8, 16, 32)
 MAXIMUM, HARMONIC = (0.012, 0.02), (0.02, 0.045)
-# Levers between which one harmonic counts beside others
-FAINT = (0.004, 0.2)
+# Lever at which a harmonic has lost half of its quality beside others
+FAINT = 0.05
 # Latitude of the circles about an axis on which azimuths are sought, south before north: not the
 # equator, which does not tell a prism from an antiprism. The coarsest density has the last word,
 # whatever it says, as it alone sees what is left near a line.
 LATITUDE = 0.6
 CIRCLES = (
-    *((degree, sign * LATITUDE, FAINT) for degree in DEGREES for sign in (-1, 1)),
-    (DEGREES[0], LATITUDE, None),
+    *((degree, sign * LATITUDE, False) for degree in DEGREES for sign in (-1, 1)),
+    (DEGREES[0], LATITUDE, True),
 )
 # Part of the points in all that there is off an axis, between which turns begin to start from the
 # azimuths of points instead of fields, and do so fully
@@ -103,7 +103,7 @@ class StructureChoice(Choice):
         basis: axes in which everything is seen, as columns.
         seen: the structures.
         shape: of each, in its unit.
-        extent: (size, 3, 3), second moments of the directions, weighted by their presence and trust.
+        extent: (size, 3, 3), second moments of the directions by presence and trust.
         levels: which directions are trusted.
         fields: the vectors that they carry.
     """
@@ -208,7 +208,7 @@ class StructureChoice(Choice):
         self, succession: Succession, circle: Circle, owner: Tensor, marks: Tensor
     ) -> None:
         """Azimuths from densities, the coarsest first; where all are faint, the best of that."""
-        for degree, latitude, faint in CIRCLES:
+        for degree, latitude, last in CIRCLES:
             waiting = succession.waiting()
             if not len(waiting):
                 return
@@ -217,9 +217,9 @@ class StructureChoice(Choice):
             density = self._density(degree, which).take(row)
             number = self.seen.number[owner[waiting]]
             found, lever = harmonic_azimuths(
-                some, density, latitude, faint, number, marks[waiting], self.levels
+                some, density, latitude, FAINT, number, marks[waiting], self.levels
             )
-            trust = (lever > 0).to(lever.dtype) if faint is None else ramp(lever, *HARMONIC)
+            trust = (lever > 0).to(lever.dtype) if last else ramp(lever, *HARMONIC)
             succession.give(found.shared(trust), trust, waiting)
 
     def _spread_off(self, axes: Candidates) -> Float[Tensor, "axes"]:
