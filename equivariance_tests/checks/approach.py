@@ -76,7 +76,10 @@ class StratumApproach(Check):
     part = 9
     slow = True
     unanswered = "no answer"
-    telling = ("line", "pyramid", "octahedron", "point and copy", "coincident", "at the cutoff")
+    telling = (
+        *("fcc cell", "line", "pyramid", "octahedron", "point and copy", "coincident"),
+        "at the cutoff",
+    )
 
     def reason_to_skip(self, trial: Trial) -> str:
         """What claims no continuity may have several limits."""

@@ -49,7 +49,7 @@ class PathScan(PathLaw):
     name = "path scan"
     law = "F, its gradient and Hessian are as smooth as declared along paths"
     part = 28
-    telling = ("generic", "point and copy", "line", "pyramid", "antiparallel", "ties")
+    telling = ("fcc cell", "generic", "point and copy", "line", "pyramid", "antiparallel", "ties")
 
     def cases(self, contract: Contract) -> list[Cloud]:
         """A path through a cloud on each stratum, and past those that are symmetric."""

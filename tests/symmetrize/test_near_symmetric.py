@@ -13,9 +13,10 @@ from torch_geometric.data import Batch, Data
 
 from symmetrize import HierarchicalFrames, Symmetrizer
 from symmetrize.arrays.switching import cutoff_switch
-from symmetrize.frames import random_rotations
-from symmetrize.frames.hierarchical import TooManyFramesError
+from symmetrize.frames import Vectors, random_rotations
+from symmetrize.frames.hierarchical import TooManyFramesError, density
 from symmetrize.points.neighbors import neighbor_list
+from tests.common.laws import draw
 
 CUTOFF = 5.0
 CRYSTALS = {
@@ -187,3 +188,28 @@ def test_faint_members_are_not_evaluated_and_change_nothing() -> None:
     assert len(heard) < len(whole)
     lost = 1 - heard.weights.new_zeros(40).index_add(0, heard.index, heard.weights)
     assert float(lost.abs().max()) <= 1e-6
+
+
+def maxima_that_count(degree: int, spacing: float, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Of densities of clouds without symmetry: those that have a weight, on a grid of a spacing."""
+    monkeypatch.setattr(density, "SPACING", spacing)
+    density._grid.cache_clear()
+    points = torch.cat([draw(40 * n, 3, seed=n) for n in (4, 7, 20)])
+    index = torch.arange(120).repeat_interleave(torch.tensor([4, 7, 20]).repeat_interleave(40))
+    cloud = Vectors.of(points, index, 120)
+    axes, _ = density.density_axes(density.density_of(cloud, torch.ones(len(points)), degree))
+    density._grid.cache_clear()
+    return [axes.directions[axes.index == owner] for owner in range(120)]
+
+
+@pytest.mark.parametrize("degree", [8, 16])
+def test_all_maxima_that_count_are_found(degree: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missed(spacing: float) -> int:
+        found = maxima_that_count(degree, spacing, monkeypatch)
+        pairs = zip(found, finest, strict=True)
+        return sum(int(((one @ all_.T).amax(0) < 1 - 1e-9).sum()) for one, all_ in pairs)
+
+    usual = density.SPACING
+    finest = maxima_that_count(degree, usual / 2, monkeypatch)
+    assert missed(usual) == 0
+    assert missed(6 * usual) > 0

@@ -23,6 +23,7 @@ from functools import cache
 
 import torch
 from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from symmetrize.arrays.safe import safe_log
@@ -34,7 +35,7 @@ from symmetrize.points.cloud import Vectors
 
 # Distance between neighbors on the grid, and the longest step toward a maximum, in units of the
 # angular width L^(-1/2) of the kernel
-SPACING, LONGEST_STEP = 0.25, 0.3
+SPACING, LONGEST_STEP = 0.2, 0.3
 # Neighbors of a direction of the grid; steps toward a maximum before those that have come together
 # are made one, and how often at most; and steps that carry derivatives, up to the third order
 NEIGHBORS, STEPS, SEARCHES, GRADIENT_STEPS = 4, 6, 10, 2
@@ -178,8 +179,8 @@ def _grid(degree: int) -> tuple[Float[Tensor, "grid 3"], Int[Tensor, "grid neigh
     azimuth = math.pi * (1 + 5**0.5) * place
     radius = (1 - z * z).sqrt()
     directions = torch.stack([radius * azimuth.cos(), radius * azimuth.sin(), z], dim=-1)
-    nearest = (directions @ directions.T).topk(NEIGHBORS + 1, dim=1).indices[:, 1:]
-    return directions, nearest
+    _, nearest = cKDTree(directions.numpy()).query(directions.numpy(), NEIGHBORS + 1)
+    return directions, torch.from_numpy(nearest[:, 1:]).long()
 
 
 @torch.no_grad()
