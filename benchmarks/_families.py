@@ -36,10 +36,8 @@ def families() -> Mapping[str, Frames]:
 def numbers_of_frames(frames: Frames, group: Group, scope: str, data: list[Data]) -> Tensor:
     """Evaluations of the network for each structure, or each center."""
     model = Symmetrizer(without_frames, "2e", frames=frames, group=group, scope=scope)  # type: ignore[arg-type]
-    found = []
-    for first in range(0, len(data), 50):
-        found.append(model.evaluations(Batch.from_data_list(data[first : first + 50])))
-    return torch.cat(found).double()
+    batches = (Batch.from_data_list(data[k : k + 50]) for k in range(0, len(data), 50))
+    return torch.cat([model.evaluations(batch) for batch in batches]).double()
 
 
 def columns() -> list[tuple[str, Group]]:

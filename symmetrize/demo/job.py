@@ -16,9 +16,9 @@ from symmetrize.demo.report import text, write
 from symmetrize.demo.task import OUTPUTS, load_task
 
 SEEDS = 3
-# As few frames as possible: a network that is trained in them leaves little to average
+TRAININGS = (None, FrameAveraging(), HierarchicalFrames())  # None: molecules turned at random
+# What is evaluated after training in frames, which leaves little to average: as few as possible
 FEW = HierarchicalFrames(preset="lean")
-TRAININGS = (None, FrameAveraging(), FEW)  # None: molecules turned at random
 QUADRATURE_DEGREE = 3  # 48 proper and improper rotations
 CHUNK = 2000  # copies in one call of the network
 
