@@ -17,8 +17,6 @@ from symmetrize.demo.task import OUTPUTS, load_task
 
 SEEDS = 3
 TRAININGS = (None, FrameAveraging(), HierarchicalFrames())  # None: molecules turned at random
-# What is evaluated after training in frames, which leaves little to average: as few as possible
-FEW = HierarchicalFrames(preset="lean")
 QUADRATURE_DEGREE = 3  # 48 proper and improper rotations
 CHUNK = 2000  # copies in one call of the network
 
@@ -71,5 +69,5 @@ def wrapped(net: nn.Module, averaged: nn.Module, framed: nn.Module) -> dict[str,
             net, OUTPUTS, frames=quadrature, chunk_size=CHUNK
         ),
         "trained FrameAveraging": Symmetrizer(averaged, OUTPUTS, frames=FrameAveraging()),
-        "trained symmetrized": Symmetrizer(framed, OUTPUTS, frames=FEW),
+        "trained symmetrized": Symmetrizer(framed, OUTPUTS),
     }
