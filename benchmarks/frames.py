@@ -6,8 +6,7 @@ water and object scans; the largest derivatives along straight paths, with a ran
 network is evaluated on: equal rotations count once, frames of weight zero not at all.
 
 Run: python -m benchmarks.frames, with SYMMETRIZE_DATA the folder of the data sets (about 6 minutes
-on one core). Writes results/frames.json and docs/figures/frames.png, and prints the tables of
-docs/frames.md.
+on one core). Writes results/frames.json and the figures of docs/frames.md, and prints its tables.
 """
 
 from collections.abc import Callable
@@ -50,6 +49,7 @@ from benchmarks._families import (
 from benchmarks._frames_figure import draw
 from benchmarks._paths import Paths, RandomNetworks, scan, served, straight_paths
 from benchmarks._record import read_result, write_result
+from benchmarks._structure_figures import draw_candidates, draw_map
 from benchmarks._text import markdown, progress, short
 from symmetrize import HierarchicalFrames, PairFrames
 from symmetrize.frames.hierarchical import Selection
@@ -319,6 +319,8 @@ def main() -> None:
     found = measure()
     path = write_result("frames", found)
     draw(found["trade_off"], next(iter(found["derivatives_of_environments"].values())))
+    draw_candidates()
+    draw_map(read_result("frames_before"), found)
     print(*(f"{key}\n\n{table(key)}" for key in (*TABLES, "before")), path, sep="\n\n")
 
 

@@ -2,7 +2,7 @@
 
 A frame is built from two choices, an x axis and an azimuth about it. Environments of centers choose
 by quality among the directions that they offer, their points; whole structures take the steadiest
-ones that they have (``steps``).
+ones that they have (``succession``).
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
 """Azimuths of whole structures about their axes, the steadiest first.
 
-First vectors transverse to the axis: what second moments have between the axis and the rest, and
-the dipoles. Then the axis of what is transverse, whose two senses those vectors tell apart. Last
-the circular harmonics of the density of directions, of ascending order: m azimuths, the roots of
-the phase of the m-th, for clouds that look the same after a turn by 2 pi / m. Levers are in units
-of how far a structure reaches from the axis, as there may be little off it.
+First the axis of what is transverse, in the sense of the vectors that point away from the x axis:
+what second moments have between the axis and the rest, and the dipoles. Then these vectors
+themselves. Last the circular harmonics of the density of directions: m azimuths, the roots of the
+phase of the m-th, for clouds that look the same after a turn by 2 pi / m. Levers are in units of
+how far a structure reaches from the axis, as there may be little off it.
 """
 
 import math

@@ -7,7 +7,7 @@ of them, the density of directions of the points, or of the bonds, takes over (`
 and tensors that a structure carries settle what its points leave open.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -115,7 +115,6 @@ class StructureChoice(Choice):
     levels: Steadiness
     fields: Offer
     kind: str = "structure"
-    _densities: dict = field(default_factory=dict, compare=False)
 
     @property
     def size(self) -> int:  # type: ignore[override]
