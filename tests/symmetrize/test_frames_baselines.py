@@ -385,9 +385,10 @@ def test_mirror_images_share_the_weight(chi):
     total = torch.zeros(number, dtype=torch.float64).index_add(0, index, shares)
     torch.testing.assert_close(total, weights, atol=1e-15, rtol=1e-15)
     # one member where the cloud is chiral enough, two elsewhere
-    torch.testing.assert_close(
-        torch.bincount(index, minlength=number) == 2, chi.abs() < mirror.WIDTH
-    )
+    # next to the width the smaller weight is less than the smallest number there is
+    clear = (chi.abs() / mirror.WIDTH - 1).abs() > 0.01
+    found = torch.bincount(index, minlength=number) == 2
+    torch.testing.assert_close(found[clear], (chi.abs() < mirror.WIDTH)[clear])
     flip = torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64))
     images = torch.linalg.det(members) < 0
     torch.testing.assert_close(members[images], rotations[index[images]] @ flip)

@@ -39,6 +39,8 @@ SPACING, LONGEST_STEP = 0.2, 0.3
 # Neighbors of a direction of the grid; steps toward a maximum before those that have come together
 # are made one, and how often at most; and steps that carry derivatives, up to the third order
 NEIGHBORS, STEPS, SEARCHES, GRADIENT_STEPS = 4, 6, 10, 2
+# Vectors whose products of coordinates are formed at once
+BLOCK = 4096
 # Directions nearer to each other than this part of the width are on the way to one maximum; the
 # last step of what has arrived there is shorter than this
 SAME, ARRIVED = 1e-2, 1e-6
@@ -113,12 +115,37 @@ def _products(u: Float[Tensor, "rows 3"], degree: int) -> Float[Tensor, "rows pr
 def density_of(cloud: Vectors, weights: Float[Tensor, "points"], degree: int) -> Density:
     """The density of the directions of each owner's vectors, weighted."""
     directions, _ = unit_vectors(cloud.vectors)
-    products = weights[:, None] * _products(directions, degree)
+    # in blocks that stay in the cache
+    blocks = zip(*(part.split(BLOCK) for part in (directions, weights, cloud.index)), strict=True)
+    moments = [_moments(u, w, whose, cloud.size, degree) for u, w, whose in blocks]
+    nothing = weights.new_zeros(cloud.size, len(_factors(degree)))
     return Density(
-        segment_sum(products, cloud.index, cloud.size) * _factors(degree).to(weights.device),
+        torch.stack([nothing, *moments]).sum(0) * _factors(degree).to(weights.device),
         segment_sum(weights, cloud.index, cloud.size),
         degree,
     )
+
+
+def _moments(
+    directions: Float[Tensor, "rows 3"],
+    weights: Float[Tensor, "rows"],
+    index: Int[Tensor, "rows"],
+    size: int,
+    degree: int,
+) -> Float[Tensor, "size products"]:
+    """Weighted sums of the products of coordinates over the rows of each owner."""
+    columns = directions.T.contiguous()
+    powers = [torch.ones_like(columns)]
+    for _ in range(degree):
+        powers.append(powers[-1] * columns)
+    x, y, z = torch.stack(powers, dim=1)
+    exponents = torch.tensor(_exponents(degree), device=directions.device)
+    products = (weights * x)[exponents[:, 0]] * y[exponents[:, 1]] * z[exponents[:, 2]]
+    first = index[:1]
+    if len(first) and bool((index == first).all()):
+        # the usual case in a large structure: no scattering
+        return weights.new_zeros(size, len(exponents)).index_add(0, first, products.sum(1)[None])
+    return segment_sum(products.T, index, size)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ of them, the density of directions of the points, or of the bonds, takes over (`
 and tensors that a structure carries settle what its points leave open.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -115,6 +115,7 @@ class StructureChoice(Choice):
     levels: Steadiness
     fields: Offer
     kind: str = "structure"
+    _known: dict[int, tuple[Tensor, Density]] = field(default_factory=dict, compare=False)
 
     @property
     def size(self) -> int:  # type: ignore[override]
@@ -259,17 +260,27 @@ class StructureChoice(Choice):
 
     def _density(self, degree: int, owners: Int[Tensor, "some"]) -> Density:
         """The densities of directions of some structures, in their order."""
+        # azimuths ask for some of what axes had asked for, mostly
+        if degree in self._known:
+            rows, density = self._known[degree]
+            if bool((rows[owners] >= 0).all()):
+                return density.take(rows[owners])
         rows = torch.full((self.size,), -1, device=owners.device)
         rows[owners] = torch.arange(len(owners), device=owners.device)
+        self._known[degree] = rows, self._made_density(degree, rows, len(owners))
+        return self._known[degree][1]
+
+    def _made_density(self, degree: int, rows: Int[Tensor, "size"], number: int) -> Density:
+        """The densities of those structures that have a row, -1 for the others."""
         directions, place = self.seen.directions, rows[self.seen.directions.index]
         kept = torch.nonzero(place >= 0)[:, 0]
         some = replace(
             directions,
             vectors=directions.vectors[kept],
             index=place[kept],
-            size=len(owners),
+            size=number,
             log_scores=directions.log_scores[kept],
-            resolution=directions.resolution[owners],
+            resolution=directions.resolution[rows >= 0],
             fields=(),
         )
         weights = self.seen.weights[kept] * some.log_scores.exp()
