@@ -84,7 +84,7 @@ def session(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def ran(tmp_path_factory) -> tuple[str, dict]:
     """What one session on two workers printed, and its report."""
     folder = tmp_path_factory.mktemp("project")
