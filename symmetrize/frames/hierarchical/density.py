@@ -81,6 +81,12 @@ def _exponents(degree: int) -> tuple[tuple[int, int, int], ...]:
 
 
 @cache
+def _powers(degree: int) -> Int[Tensor, "3 products"]:
+    """The same as one tensor for each coordinate."""
+    return torch.tensor(_exponents(degree)).T.contiguous()
+
+
+@cache
 def _factors(degree: int) -> Float[Tensor, "products"]:
     """Of the products in ((u . r)^L + (u . r)^(L - 1)) / 2."""
     found = [
@@ -108,8 +114,8 @@ def _products(u: Float[Tensor, "rows 3"], degree: int) -> Float[Tensor, "rows pr
     for _ in range(degree):
         powers.append(powers[-1] * u)
     x, y, z = torch.stack(powers, dim=-1).unbind(1)
-    exponents = torch.tensor(_exponents(degree), device=u.device)
-    return x[:, exponents[:, 0]] * y[:, exponents[:, 1]] * z[:, exponents[:, 2]]
+    a, b, c = _powers(degree).to(u.device)
+    return x[:, a] * y[:, b] * z[:, c]
 
 
 def density_of(cloud: Vectors, weights: Float[Tensor, "points"], degree: int) -> Density:
@@ -139,12 +145,12 @@ def _moments(
     for _ in range(degree):
         powers.append(powers[-1] * columns)
     x, y, z = torch.stack(powers, dim=1)
-    exponents = torch.tensor(_exponents(degree), device=directions.device)
-    products = (weights * x)[exponents[:, 0]] * y[exponents[:, 1]] * z[exponents[:, 2]]
+    a, b, c = _powers(degree).to(directions.device)
+    products = (weights * x)[a] * y[b] * z[c]
     first = index[:1]
     if len(first) and bool((index == first).all()):
         # the usual case in a large structure: no scattering
-        return weights.new_zeros(size, len(exponents)).index_add(0, first, products.sum(1)[None])
+        return weights.new_zeros(size, len(a)).index_add(0, first, products.sum(1)[None])
     return segment_sum(products.T, index, size)
 
 

@@ -115,7 +115,7 @@ def shape_of(cloud: Vectors, species: Int[Tensor, "points"] | None) -> Shape:
 
 def along(matrix: Float[Tensor, "rows 3 3"], one: Tensor, other: Tensor) -> Float[Tensor, "rows"]:
     """one^T matrix other, for each row."""
-    return torch.einsum("ri,rij,rj->r", one, matrix, other)
+    return dot(one, (matrix @ other[..., None])[..., 0])
 
 
 def handedness(shape: Shape, frames: Float[Tensor, "rows 3 3"]) -> Float[Tensor, "rows"]:
@@ -125,7 +125,7 @@ def handedness(shape: Shape, frames: Float[Tensor, "rows 3 3"]) -> Float[Tensor,
     other axes. Zero for what is symmetric under the reflection of z.
     """
     x, y, z = frames.unbind(-1)
-    found = torch.einsum("rki,ri->r", shape.dipoles, z)
+    found = dot(shape.dipoles.sum(1), z)
     for matrix, noise, part in (
         (shape.second, shape.second, shape.evenness),
         (shape.marked, shape.noise, torch.ones_like(shape.evenness)),
