@@ -3,6 +3,8 @@
 A flat batch is a tensor of rows and an index that says whose each row is: no padding, no loops.
 """
 
+from functools import cache
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -118,6 +120,11 @@ def ranges(sizes: Int[Tensor, "n"]) -> tuple[Int[Tensor, "total"], Int[Tensor, "
 BIN = 2.0**-24
 
 
+@cache
+def _constants(number: int) -> list[int]:
+    return np.random.default_rng(0).integers(2**62, size=number).tolist()
+
+
 def equal_rows(
     values: Float[Tensor, "rows columns"], index: Int[Tensor, "rows"]
 ) -> tuple[Int[Tensor, "rows"], Int[Tensor, "groups"]]:
@@ -130,8 +137,13 @@ def equal_rows(
     2
     """
     # one number for each row: products with random constants, modulo 2^64
-    constants = torch.from_numpy(np.random.default_rng(0).integers(2**62, size=values.size(1)))
-    key = (torch.round(values.detach() / BIN).long() * constants.to(values.device)).sum(-1)
+    *constants, own = _constants(values.size(1) + 1)
+    constants = torch.tensor(constants, device=values.device)
+    key = (torch.round(values.detach() / BIN).long() * constants).sum(-1) + own * index
+    every = torch.arange(len(index), device=index.device)
+    if not bool((key.sort().values.diff() == 0).any()):
+        # the usual case
+        return every, every
     order = torch.argsort(key, stable=True)
     order = order[torch.argsort(index[order], stable=True)]
     fresh = torch.ones_like(order, dtype=torch.bool)

@@ -23,15 +23,14 @@ def step(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     tensor([0.0000, 0.5000, 1.0000])
     """
     # nearer to 0 and 1 than this the step is 0 and 1 in any float format, and powers of 1/x in its
-    # derivatives overflow: mask before the division
-    inside = (x > EDGE) & (x < 1 - EDGE)
-    safe = torch.where(inside, x, 0.5)
+    # derivatives overflow
+    inside = x.clamp(EDGE, 1 - EDGE)
     # the part that is small is computed, 1 - step in the upper half: derivatives of a sigmoid near
     # 1 have the last digit of 1 as their error, times powers of 1 / (1 - x)
-    upper = safe > 0.5
-    exponent = 1 / (1 - safe) - 1 / safe
+    exponent = (1 - inside).reciprocal() - inside.reciprocal()
+    upper = exponent > 0
     small = torch.sigmoid(torch.where(upper, -exponent, exponent))
-    return torch.where(inside, torch.where(upper, 1 - small, small), (x > 0.5).to(x.dtype))
+    return torch.where(upper, 1 - small, small)
 
 
 def ramp(x: Float[Tensor, "*shape"], low: float, high: float) -> Float[Tensor, "*shape"]:

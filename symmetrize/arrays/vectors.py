@@ -1,6 +1,6 @@
 """Vectors in rows: lengths, directions, and what is transverse to an axis.
 
-Components are written out: a sum over a last dimension of three takes several times as long.
+Components are summed one by one: a sum over a last dimension of three takes several times as long.
 """
 
 import torch
@@ -13,9 +13,10 @@ from symmetrize.arrays.safe import safe_sqrt
 ROUNDING = 1e-14
 
 
-def dot(a: Float[Tensor, "*rows 3"], b: Float[Tensor, "*rows 3"]) -> Float[Tensor, "*rows"]:
+def dot(a: Float[Tensor, "*#rows 3"], b: Float[Tensor, "*#rows 3"]) -> Float[Tensor, "*#rows"]:
     """Scalar product of each row of one with that of the other."""
-    return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
+    x, y, z = (a * b).unbind(-1)
+    return x + y + z
 
 
 def safe_norm(vectors: Float[Tensor, "*rows 3"]) -> Float[Tensor, "*rows"]:
@@ -28,10 +29,13 @@ def unit_vectors(
 ) -> tuple[Float[Tensor, "rows 3"], Float[Tensor, "rows"]]:
     """Vectors divided by their lengths, and the lengths; zero vectors stay zero."""
     # squares of lengths below 1e-154 underflow: scale by the largest component first
-    scale = vectors.detach().abs().amax(-1) if len(vectors) else vectors.new_zeros(0)
+    scale = vectors.detach().abs().amax(-1)
     scale = torch.where(scale > 0, scale, 1.0)
-    length = safe_norm(vectors / scale[:, None])
-    return vectors / (scale * torch.where(length > 0, length, 1.0))[:, None], length * scale
+    scaled = vectors / scale[:, None]
+    squared = dot(scaled, scaled)
+    positive = squared > 0
+    length = torch.where(positive, squared, 1.0).sqrt() * scale
+    return vectors / length[:, None], torch.where(positive, length, 0.0)
 
 
 def transverse(
@@ -42,7 +46,7 @@ def transverse(
     # near the axis the first subtraction leaves rounding of the order of the vector itself
     twice = once - dot(once, axes)[:, None] * axes
     # what is left of a vector along the axis is rounding, in any direction, that of the axis too
-    size = torch.linalg.vector_norm(vectors.detach(), ord=torch.inf, dim=-1)
+    size = vectors.detach().abs().amax(-1)
     kept = dot(twice, twice).detach() > (ROUNDING * size).square()
     return torch.where(kept[:, None], twice, 0.0)
 
@@ -50,8 +54,10 @@ def transverse(
 def transverse_basis(
     axes: Float[Tensor, "rows 3"],
 ) -> tuple[Float[Tensor, "rows 3"], Float[Tensor, "rows 3"]]:
-    """Two unit vectors that complete each axis to a right-handed frame; which ones is arbitrary."""
+    """Two unit vectors that complete each unit vector to a right-handed frame, any two."""
     smallest = axes.detach().abs().argmin(-1)
-    helper = torch.nn.functional.one_hot(smallest, 3).to(axes.dtype)
-    first, _ = unit_vectors(transverse(helper, axes))
+    helper = torch.eye(3, dtype=axes.dtype, device=axes.device)[smallest]
+    # orthogonal to the last digit, as its components are those of the axis
+    across = torch.linalg.cross(axes, helper)
+    first = across / dot(across, across).clamp(min=0.5).sqrt()[:, None]
     return first, torch.linalg.cross(axes, first)

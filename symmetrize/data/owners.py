@@ -27,10 +27,11 @@ def owners(data: Data) -> tuple[int, Int[Tensor, "points"]]:
         size = int(batch.max()) + 1 if len(batch) else 0
     else:
         size = 1
-    if batch is None:
-        points = torch.tensor([0, len(data.pos)]) if ptr is None else ptr
+    if batch is None and ptr is None:
+        batch = torch.zeros(len(data.pos), dtype=torch.long, device=data.pos.device)
+    elif batch is None:
         structures = torch.arange(size, device=data.pos.device)
-        batch = torch.repeat_interleave(structures, points.diff().to(data.pos.device))
+        batch = torch.repeat_interleave(structures, ptr.diff().to(data.pos.device))
     return size, batch
 
 

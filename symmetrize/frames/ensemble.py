@@ -87,18 +87,15 @@ def assemble(
     >>> ensemble.weights, ensemble.index, ensemble.isotropic
     (tensor([0.7500, 0.2500, 1.0000]), tensor([0, 0, 1]), tensor([False, False,  True]))
     """
-    kinds = [(rotations, weights, index)]
-    for extra in (isotropic, auxiliary):
-        if extra is not None:
-            owner = torch.nonzero(extra > 0)[:, 0]
+    kind = torch.zeros_like(index)
+    for number, extra in ((1, isotropic), (2, auxiliary)):
+        owner = index[:0] if extra is None else torch.nonzero(extra > 0)[:, 0]
+        if extra is not None and len(owner):
             identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-            kinds.append((identity.expand(len(owner), 3, 3), extra[owner], owner))
-        else:
-            kinds.append((rotations[:0], weights[:0], index[:0]))
-    kind = torch.cat([torch.full_like(k[2], i) for i, k in enumerate(kinds)])
-    rotations = torch.cat([k[0] for k in kinds])
-    weights = torch.cat([k[1] for k in kinds])
-    index = torch.cat([k[2] for k in kinds])
+            rotations = torch.cat([rotations, identity.expand(len(owner), 3, 3)])
+            weights = torch.cat([weights, extra[owner]])
+            index = torch.cat([index, owner])
+            kind = torch.cat([kind, torch.full_like(owner, number)])
 
     kept = torch.nonzero(weights > 0)[:, 0]
     kept = kept[torch.argsort(index[kept], stable=True)]

@@ -64,11 +64,11 @@ def mirrored(
     >>> mirrored(one, torch.ones(1), torch.tensor([0]), chirality=torch.tensor([-1.0]))[1]
     tensor([1.])
     """
-    share = step(0.5 + chirality / (2 * width))
+    hand = chirality / (2 * width)
     # the image takes step(1/2 - x) = 1 - step(1/2 + x), computed so that it reaches 0 exactly
-    image_share = step(0.5 - chirality / (2 * width))
+    shares = step(0.5 + torch.stack([hand, -hand]))
     flip = rotations.new_tensor([1.0, 1.0, -1.0])
-    weights = torch.cat([weights * share, weights * image_share])
+    weights = (weights * shares).flatten()
     rotations = torch.cat([rotations, rotations * flip])
     index = torch.cat([index, index])
     kept = torch.nonzero(weights > 0)[:, 0]

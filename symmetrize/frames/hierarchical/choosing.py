@@ -120,17 +120,19 @@ def _framed(
     frames will be refined. Azimuths about the axis of a collinear cloud carry no gradient of their
     own.
     """
-    number = len(axes.index)
     found = azimuths.candidates
-    bare = torch.nonzero(counts(found.index, number) == 0)[:, 0]
-    y = torch.cat([found.directions, transverse_basis(axes.directions[bare])[0]])
-    weights = torch.cat([found.weights, found.weights.new_ones(len(bare))])
-    plain = torch.cat([azimuths.plain, azimuths.plain.new_zeros(len(bare))])
-    row = torch.cat([found.index, bare])
+    y, weights, row, plain = found.directions, found.weights, found.index, azimuths.plain
+    bare = torch.nonzero(counts(row, len(axes.index)) == 0)[:, 0]
+    if len(bare):
+        y = torch.cat([y, transverse_basis(axes.directions[bare])[0]])
+        weights = torch.cat([weights, weights.new_ones(len(bare))])
+        plain = torch.cat([plain, plain.new_zeros(len(bare))])
+        row = torch.cat([row, bare])
     x = axes.directions[row]
     collinear = azimuths.amount[row] < COLLINEAR**2
-    y = torch.where(collinear[:, None], unit_vectors(transverse(y.detach(), x))[0], y)
-    weights = torch.where(collinear, weights.detach(), weights)
+    if bool(collinear.any()):
+        y = torch.where(collinear[:, None], unit_vectors(transverse(y.detach(), x))[0], y)
+        weights = torch.where(collinear, weights.detach(), weights)
     return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1), weights, row, plain
 
 
@@ -146,8 +148,10 @@ def part_off_the_line(amount: Float[Tensor, "axes"]) -> Float[Tensor, "axes"]:
 
 def _check_number(owner: Int[Tensor, "members"], choice: Choice, max_frames: int) -> None:
     """Refuse what would take more frames than the user allows."""
+    if len(owner) <= max_frames:
+        return
     number = counts(owner, choice.size)
-    if len(owner) > max_frames and int(number.max()) > max_frames:
+    if int(number.max()) > max_frames:
         worst = int(number.argmax())
         other = "scope='center'" if choice.kind == "structure" else "scope='structure'"
         raise TooManyFramesError(

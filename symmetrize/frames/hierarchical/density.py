@@ -20,14 +20,15 @@ The construction is this library's own.
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations_with_replacement
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from symmetrize.arrays.safe import safe_log
-from symmetrize.arrays.segments import join, segment_max, segment_sum
+from symmetrize.arrays.segments import counts, join, offsets, segment_max, segment_sum
 from symmetrize.arrays.switching import select
 from symmetrize.arrays.vectors import dot, safe_norm, transverse_basis, unit_vectors
 from symmetrize.frames.hierarchical.candidates import Candidates
@@ -70,20 +71,20 @@ class Density:
 
 
 @cache
-def _exponents(degree: int) -> tuple[tuple[int, int, int], ...]:
-    """Of the products of coordinates of degree L and L - 1."""
+def _exponents(degree: int, lowest: int) -> tuple[tuple[int, int, int], ...]:
+    """Of the products of coordinates of degree L, L - 1, and so on."""
     return tuple(
         (a, b, total - a - b)
-        for total in (degree, degree - 1)
+        for total in range(degree, lowest - 1, -1)
         for a in range(total + 1)
         for b in range(total + 1 - a)
     )
 
 
 @cache
-def _powers(degree: int) -> Int[Tensor, "3 products"]:
+def _powers(degree: int, lowest: int) -> Int[Tensor, "3 products"]:
     """The same as one tensor for each coordinate."""
-    return torch.tensor(_exponents(degree)).T.contiguous()
+    return torch.tensor(_exponents(degree, lowest)).T.contiguous()
 
 
 @cache
@@ -91,30 +92,47 @@ def _factors(degree: int) -> Float[Tensor, "products"]:
     """Of the products in ((u . r)^L + (u . r)^(L - 1)) / 2."""
     found = [
         math.factorial(sum(row)) / math.prod(map(math.factorial, row)) / 2
-        for row in _exponents(degree)
+        for row in _exponents(degree, degree - 1)
     ]
     return torch.tensor(found, dtype=torch.float64)
 
 
 @cache
-def _derivatives(degree: int) -> tuple[Int[Tensor, "3 fewer"], Float[Tensor, "3 fewer"]]:
-    """For x, y and z, the products whose derivatives are those of degree L - 1, and factors."""
-    place = {row: k for k, row in enumerate(_exponents(degree))}
+def _derivatives(degree: int) -> tuple[Int[Tensor, "10 products"], Float[Tensor, "10 products"]]:
+    """Coefficients of a density, its 3 first and its 6 second derivatives, from those of itself.
+
+    For each product of degree L to L - 3, the product that it comes from, and a factor.
+    """
+    place = {row: k for k, row in enumerate(_exponents(degree, degree - 1))}
     sources, factors = [], []
-    for axis in range(3):
-        step = [int(k == axis) for k in range(3)]
-        raised = [(a + step[0], b + step[1], c + step[2]) for a, b, c in _exponents(degree - 1)]
-        sources.append([place[row] for row in raised])
-        factors.append([float(row[axis]) for row in raised])
-    return torch.tensor(sources), torch.tensor(factors, dtype=torch.float64)
+    for taken in ((0, 0, 0), *_steps(1), *_steps(2)):
+        for row in _exponents(degree, degree - 3):
+            raised = tuple(a + b for a, b in zip(row, taken, strict=True))
+            sources.append(place.get(raised, 0))
+            falling = math.prod(map(math.perm, raised, taken))
+            factors.append(float(falling) if raised in place else 0.0)
+    shape = (10, -1)
+    return (
+        torch.tensor(sources).reshape(shape),
+        torch.tensor(factors, dtype=torch.float64).reshape(shape),
+    )
 
 
-def _products(u: Float[Tensor, "rows 3"], degree: int) -> Float[Tensor, "rows products"]:
-    powers = [torch.ones_like(u)]
-    for _ in range(degree):
-        powers.append(powers[-1] * u)
-    x, y, z = torch.stack(powers, dim=-1).unbind(1)
-    a, b, c = _powers(degree).to(u.device)
+def _steps(order: int) -> list[tuple[int, int, int]]:
+    """x, y, z; and xx, xy, xz, yy, yz, zz."""
+    return [
+        tuple(chosen.count(k) for k in range(3))
+        for chosen in combinations_with_replacement(range(3), order)
+    ]
+
+
+def _products(u: Float[Tensor, "rows 3"], degree: int, lowest: int) -> Tensor:
+    """(rows, products) of the coordinates, of degree L to the lowest."""
+    powers = torch.stack([torch.ones_like(u), u], dim=-1)
+    while powers.size(-1) <= degree:
+        powers = torch.cat([powers, powers * (powers[..., -1:] * u[..., None])], dim=-1)
+    x, y, z = powers.unbind(1)
+    a, b, c = _powers(degree, lowest).to(u.device)
     return x[:, a] * y[:, b] * z[:, c]
 
 
@@ -145,7 +163,7 @@ def _moments(
     for _ in range(degree):
         powers.append(powers[-1] * columns)
     x, y, z = torch.stack(powers, dim=1)
-    a, b, c = _powers(degree).to(directions.device)
+    a, b, c = _powers(degree, degree - 1).to(directions.device)
     products = (weights * x)[a] * y[b] * z[c]
     first = index[:1]
     if len(first) and bool((index == first).all()):
@@ -155,43 +173,75 @@ def _moments(
 
 
 @dataclass(frozen=True)
-class Slopes:
-    """First and second derivatives of densities, one row for each direction to be looked at.
+class Look:
+    """Densities, one row for each direction that they are looked at in.
 
     Attributes:
-        first: (rows, 3, products) coefficients of the derivatives, of one degree less.
-        second: (rows, 6, products) of the second ones, xx, xy, xz, yy, yz and zz.
-        degree: L of the density.
+        value: (rows,).
+        tangents: (rows, 3, 2), two of the sphere.
+        slope, curvature: first and second derivatives along these.
     """
 
-    first: Float[Tensor, "rows 3 fewer"]
-    second: Float[Tensor, "rows 6 fewest"]
-    degree: int
+    value: Float[Tensor, "rows"]
+    tangents: Float[Tensor, "rows 3 2"]
+    slope: Float[Tensor, "rows 2"]
+    curvature: Float[Tensor, "rows 2 2"]
 
-    @classmethod
-    def of(cls, density: Density, owners: Int[Tensor, "rows"]) -> "Slopes":
-        """The derivatives of the density of each owner, in this order."""
-        sources, factors = _derivatives(density.degree)
-        first = density.coefficients[:, sources.to(owners.device)] * factors.to(owners.device)
-        sources, factors = _derivatives(density.degree - 1)
-        rows = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-        second = torch.stack(
-            [first[:, i, sources[j]] * factors[j].to(owners.device) for i, j in rows], dim=1
+    def take(self, rows: Int[Tensor, "some"]) -> "Look":
+        """Some of the rows."""
+        return Look(
+            self.value[rows], self.tangents[rows], self.slope[rows], self.curvature[rows]
         )
-        return cls(first[owners], second[owners], density.degree)
 
-    def at(
-        self, u: Float[Tensor, "rows 3"]
-    ) -> tuple[Float[Tensor, "rows 3 2"], Float[Tensor, "rows 2"], Float[Tensor, "rows 2 2"]]:
-        """Two tangents of the sphere at each direction, and both derivatives along them."""
-        first = (self.first * _products(u, self.degree - 1)[:, None]).sum(-1)
-        second = (self.second * _products(u, self.degree - 2)[:, None]).sum(-1)
+    def moved(self, u: Float[Tensor, "rows 3"], move: Float[Tensor, "rows 2"]) -> Tensor:
+        """The directions moved along the tangents."""
+        return unit_vectors(u + (self.tangents @ move[..., None])[..., 0])[0]
+
+    def where(self, better: Bool[Tensor, "rows"], other: "Look") -> "Look":
+        """Row by row this one or another."""
+        return Look(
+            torch.where(better, self.value, other.value),
+            torch.where(better[:, None, None], self.tangents, other.tangents),
+            torch.where(better[:, None], self.slope, other.slope),
+            torch.where(better[:, None, None], self.curvature, other.curvature),
+        )
+
+
+class Terrain:
+    """Densities and their first two derivatives, to be looked at in any direction.
+
+    Args:
+        density: of all owners.
+    """
+
+    def __init__(self, density: Density) -> None:
+        sources, factors = (part.to(density.total.device) for part in _derivatives(density.degree))
+        self.degree, self.size = density.degree, len(density.total)
+        # (size, products, 10)
+        self.coefficients = (density.coefficients[:, sources] * factors).transpose(1, 2)
+
+    def look(self, u: Float[Tensor, "rows 3"], owner: Int[Tensor, "rows"]) -> Look:
+        """The density of the owner of each direction; owners ascend."""
+        found = self._values(_products(u, self.degree, self.degree - 3), owner)
+        value, first, second = found.split([1, 3, 6], dim=-1)
         second = second[:, [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(-1, 3, 3)
         tangents = torch.stack(transverse_basis(u), dim=-1)
         eye = torch.eye(2, dtype=u.dtype, device=u.device)
         curvature = tangents.transpose(1, 2) @ second @ tangents
         curvature = curvature - dot(first, u)[:, None, None] * eye
-        return tangents, (first[:, None] @ tangents)[:, 0], curvature
+        return Look(value[:, 0], tangents, (first[:, None] @ tangents)[:, 0], curvature)
+
+    def _values(self, products: Tensor, owner: Tensor) -> Float[Tensor, "rows 10"]:
+        """Each row of products times the coefficients of its owner."""
+        if self.size == 1:
+            return products @ self.coefficients[0]
+        # the rows of each owner side by side, as coefficients are many more than they
+        number = counts(owner, self.size)
+        place = torch.arange(len(owner), device=owner.device) - offsets(number)[owner]
+        most = int(number.max()) if len(owner) else 0
+        dense = products.new_zeros(self.size, most, products.size(1))
+        dense = dense.index_put((owner, place), products)
+        return (dense @ self.coefficients)[owner, place]
 
 
 def _contrast(curvature: Float[Tensor, "rows 2 2"], total: Tensor) -> Float[Tensor, "rows"]:
@@ -220,53 +270,55 @@ def _grid(degree: int) -> tuple[Float[Tensor, "grid 3"], Int[Tensor, "grid neigh
 def _found_maxima(density: Density) -> tuple[Float[Tensor, "maxima 3"], Int[Tensor, "maxima"]]:
     """All well-defined maxima of each density, and whose they are; without gradient."""
     directions, nearest = (part.to(density.total.device) for part in _grid(density.degree))
-    values = density.coefficients @ _products(directions, density.degree).T
+    products = _products(directions, density.degree, density.degree - 1)
+    values = density.coefficients @ products.T
     owner, place = torch.nonzero(values >= values[:, nearest].amax(-1), as_tuple=True)
-    u = directions[place]
-    step = torch.full_like(u[:, 0], LONGEST_STEP / math.sqrt(density.degree))
+    terrain, u = Terrain(density), directions[place]
+    look = terrain.look(u, owner)
+    step = torch.full_like(look.value, LONGEST_STEP / math.sqrt(density.degree))
     for _ in range(SEARCHES):
-        u, step = _climbed(density, u, owner, step)
+        u, step, look = _climbed(terrain, u, owner, step, look)
         ahead = _ahead(u, owner, step, density)
-        u, owner, step = u[ahead], owner[ahead], step[ahead]
+        if len(ahead) < len(owner):
+            u, owner, step = u[ahead], owner[ahead], step[ahead]
+            look = look.take(ahead)
         if bool((step < ARRIVED).all()):
             break
-    contrast = _contrast(Slopes.of(density, owner).at(u)[2], density.total[owner])
+    contrast = _contrast(look.curvature, density.total[owner])
     highest = segment_max(contrast, owner, len(density.total))
     kept = (contrast > FLAT * highest[owner]) & (step < ARRIVED)
     return u[kept], owner[kept]
 
 
 def _climbed(
-    density: Density, u: Float[Tensor, "rows 3"], owner: Int[Tensor, "rows"], step: Tensor
-) -> tuple[Float[Tensor, "rows 3"], Float[Tensor, "rows"]]:
-    """Directions after some steps toward the next maximum, and the length of the last one.
+    terrain: Terrain,
+    u: Float[Tensor, "rows 3"],
+    owner: Int[Tensor, "rows"],
+    step: Float[Tensor, "rows"],
+    look: Look,
+) -> tuple[Float[Tensor, "rows 3"], Float[Tensor, "rows"], Look]:
+    """Directions after some steps toward the next maximum, the length of the last one, the view.
 
     Newton's steps, uphill also where the density is not yet curved downward. One that would lead
     down has jumped over a maximum; it is not taken, and the next is at most a quarter of it.
     """
-    slopes, coefficients = Slopes.of(density, owner), density.coefficients[owner]
-    value = (coefficients * _products(u, density.degree)).sum(-1)
-    longest = LONGEST_STEP / math.sqrt(density.degree)
-    reach = torch.maximum(step, torch.full_like(step, ARRIVED))
-    length = step
+    longest = LONGEST_STEP / math.sqrt(terrain.degree)
+    reach, length = step.clamp(min=ARRIVED), step
     for _ in range(STEPS):
-        tangents, slope, curvature = slopes.at(u)
-        bend, modes = torch.linalg.eigh(curvature)
+        bend, modes = torch.linalg.eigh(look.curvature)
         bend = bend.abs()
         bend = torch.maximum(bend, 1e-3 * bend.amax(-1, keepdim=True))
-        along = (modes.transpose(1, 2) @ slope[..., None])[..., 0]
-        move = (modes @ (along / torch.where(bend > 0, bend, 1.0))[..., None])[..., 0]
-        length = move.norm(dim=-1)
+        along = (look.slope[:, None] @ modes)[:, 0] / torch.where(bend > 0, bend, 1.0)
+        move = (modes @ along[..., None])[..., 0]
+        length = move.square().sum(-1).sqrt()
         taken = torch.minimum(length, reach)
-        move = move * (taken / torch.where(length > 0, length, 1.0))[:, None]
-        there, _ = unit_vectors(u + (tangents @ move[..., None])[..., 0])
-        found = (coefficients * _products(there, density.degree)).sum(-1)
+        there = look.moved(u, move * (taken / torch.where(length > 0, length, 1.0))[:, None])
+        found = terrain.look(there, owner)
         # at a maximum all steps are equally high up to rounding
-        higher = (found > value) | (length < ARRIVED)
-        u = torch.where(higher[:, None], there, u)
-        value = torch.where(higher, found, value)
+        higher = (found.value > look.value) | (length < ARRIVED)
+        u, look = torch.where(higher[:, None], there, u), found.where(higher, look)
         reach = torch.where(higher, (2 * taken).clamp(ARRIVED, longest), taken / 4)
-    return u, length
+    return u, length, look
 
 
 def _ahead(u: Tensor, owner: Tensor, step: Tensor, density: Density) -> Int[Tensor, "different"]:
@@ -288,12 +340,12 @@ def density_axes(density: Density) -> tuple[Candidates, Float[Tensor, "size"]]:
     """
     size = len(density.total)
     u, owner = _found_maxima(density)
-    slopes = Slopes.of(density, owner)
+    terrain = Terrain(density)
+    look = terrain.look(u, owner)
     for _ in range(GRADIENT_STEPS):
-        tangents, slope, curvature = slopes.at(u)
-        move = -_solved(curvature, slope)
-        u, _ = unit_vectors(u + (tangents @ move[..., None])[..., 0])
-    contrast = _contrast(slopes.at(u)[2], density.total[owner])
+        u = look.moved(u, -_solved(look.curvature, look.slope))
+        look = terrain.look(u, owner)
+    contrast = _contrast(look.curvature, density.total[owner])
     weights = select(2 * safe_log(contrast), owner, size, WINDOW, ORDER)
     kept = torch.nonzero(weights > 0)[:, 0]
     found = Candidates.normalized(u[kept], weights[kept], owner[kept], size)
@@ -321,24 +373,21 @@ def _solved(matrix: Float[Tensor, "rows 2 2"], right: Float[Tensor, "rows 2"]) -
 
 
 def harmonics_about(
-    density: Density,
-    axes: Float[Tensor, "rows 3"],
-    first: Tensor,
-    second: Tensor,
-    latitude: float,
+    density: Density, frames: Float[Tensor, "rows 3 3"], latitude: float
 ) -> Float[Tensor, "rows orders 2"]:
-    """Circular harmonics m = 1 to L of each density on a circle about its axis.
+    """Circular harmonics m = 1 to L of each density on a circle about the x axis of its frame.
 
-    Real and imaginary part, relative to the sum of the weights. The azimuth is counted from
-    ``first`` toward ``second``, which complete the axis to a frame.
+    Real and imaginary part, relative to the sum of the weights. The azimuth is counted from the y
+    axis toward the z axis.
     """
+    axes, first, second = frames.unbind(-1)
     degree = density.degree
     number = 2 * degree + 2
     angle = torch.arange(number, device=axes.device).to(axes.dtype) * (2 * math.pi / number)
     order = torch.arange(1, degree + 1, device=axes.device).to(axes.dtype)
     equator = angle.cos()[:, None] * first[:, None] + angle.sin()[:, None] * second[:, None]
     circle = math.sin(latitude) * axes[:, None] + math.cos(latitude) * equator
-    products = _products(circle.flatten(0, 1), degree).reshape(len(axes), number, -1)
+    products = _products(circle.flatten(0, 1), degree, degree - 1).reshape(len(axes), number, -1)
     values = torch.einsum("rkp,rp->rk", products, density.coefficients)
     values = values / torch.where(density.total > 0, density.total, 1.0)[:, None]
     phase = angle[:, None] * order

@@ -36,6 +36,8 @@ def refined(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Replace the part 1 - ``plain`` of each frame by ``turns`` frames turned about its x axis."""
     near = torch.nonzero(plain < 1)[:, 0]
+    if len(near) == 0:
+        return frames, weights, row
     turned = turned_about_x(frames[near], turns)
     share = (1 - plain[near]) * weights[near] / turns
     return (

@@ -43,40 +43,65 @@ class Shape:
     """Low moments of the clouds of several owners, lengths in the unit of each.
 
     Attributes:
-        dipoles: (size, 2, 3), of species and of distances, each divided by its sensitivity: its
-            length is its lever.
-        second: (size, 3, 3), second moments.
-        marked: (size, 3, 3), second moments with the numbers of species as a factor.
-        noise: (size, 3, 3), likewise with their squares: what ``marked`` is by chance.
+        dipole: (size, 3), sum of those of species and of distances, each divided by its
+            sensitivity, so that its length is a lever.
+        moments: (size, 5, 3, 3), stacked so that all are turned at once; see the properties.
         evenness: (size,), sum of squared weights / sum of weights.
-        total: (size,), sum of weights; 1 for an owner without points.
+        stillness: (size,), squared noise of second moments of vectors of the size ``STILL``. Added
+            to theirs, it keeps what is relative to it smooth where all vectors vanish, as the
+            local vectors of a perfect crystal do.
     """
 
-    dipoles: Float[Tensor, "size 2 3"]
-    second: Float[Tensor, "size 3 3"]
-    marked: Float[Tensor, "size 3 3"]
-    noise: Float[Tensor, "size 3 3"]
+    dipole: Float[Tensor, "size 3"]
+    moments: Float[Tensor, "size 5 3 3"]
     evenness: Float[Tensor, "size"]
-    total: Float[Tensor, "size"]
+    stillness: Float[Tensor, "size"]
 
-    def stillness(self) -> Float[Tensor, "size"]:
-        """Squared noise of second moments of vectors of the size ``STILL``.
+    @property
+    def pointing(self) -> Float[Tensor, "size 2 3 3"]:
+        """Second moments, and those with the numbers of species as a factor."""
+        return self.moments[:, :2]
 
-        Added to theirs, it keeps what is relative to it smooth where all vectors vanish, as the
-        local vectors of a perfect crystal do.
+    @property
+    def noise(self) -> Float[Tensor, "size 2 3"]:
+        """The diagonals of what these are by chance, squared, along the axes."""
+        return self.moments[:, 2:4].diagonal(dim1=-2, dim2=-1)
+
+    @property
+    def extent(self) -> Float[Tensor, "size 3"]:
+        """Sums of the squares of all that there is to be seen, along the axes."""
+        return self.moments[:, 4].diagonal(dim1=-2, dim2=-1)
+
+    def seen_in(
+        self, frames: Float[Tensor, "rows 3 3"], owner: Int[Tensor, "rows"]
+    ) -> "Shape":
+        """The shape of the owner of each frame, in its axes, which are columns."""
+        # R^T M R, with the matrices of an owner under each other, as they are symmetric
+        turned = (self.moments[owner].flatten(1, 2) @ frames).reshape(-1, 5, 3, 3)
+        turned = (turned.transpose(2, 3).flatten(1, 2) @ frames).reshape(-1, 5, 3, 3)
+        dipole = (self.dipole[owner, None] @ frames)[:, 0]
+        return Shape(dipole, turned, self.evenness[owner], self.stillness[owner])
+
+    def marks(self) -> Float[Tensor, "size 2"]:
+        """The y and z components of all that points away from the x axis, as levers.
+
+        The dipole, and what second moments have between the axis and the rest.
         """
-        return STILL**2 * (self.total * self.evenness + 1e-12)
+        noise = self.noise
+        across = noise[..., 0] + 0.5 * (noise[..., 1] + noise[..., 2]) + self.stillness[:, None]
+        tilts = self.pointing[:, :, 0, 1:] / across.sqrt()[..., None]
+        return tilts.sum(1) + self.dipole[:, 1:]
 
-    def take(self, owners: Int[Tensor, "rows"]) -> "Shape":
-        """The shapes of the given owners, in this order, with repetitions."""
-        return Shape(
-            self.dipoles[owners],
-            self.second[owners],
-            self.marked[owners],
-            self.noise[owners],
-            self.evenness[owners],
-            self.total[owners],
-        )
+    def handedness(self) -> Float[Tensor, "size"]:
+        """A pseudoscalar of each shape in its frame, as a lever: odd in the z axis.
+
+        The sum of the component of the dipole along z, and of the second moments between z and the
+        other axes. Zero for what is symmetric under the reflection of z.
+        """
+        noise = self.noise
+        floor = noise[..., 2] + THIN * noise.sum(-1) + self.stillness[:, None]
+        tilts = self.pointing[:, :, :2, 2] / (noise[..., :2] + floor[..., None]).sqrt()
+        return self.dipole[:, 2] + tilts.sum((1, 2))
 
 
 def number_of(species: Int[Tensor, "points"]) -> Float[Tensor, "points"]:
@@ -84,8 +109,16 @@ def number_of(species: Int[Tensor, "points"]) -> Float[Tensor, "points"]:
     return torch.frac(species.double() * GOLDEN) * 20
 
 
-def shape_of(cloud: Vectors, species: Int[Tensor, "points"] | None) -> Shape:
-    """The shape of each owner of a cloud of vectors, which are in the unit of their owner."""
+def shape_of(
+    cloud: Vectors, species: Int[Tensor, "points"] | None, extent: Float[Tensor, "size 3 3"]
+) -> Shape:
+    """The shape of each owner of a cloud of vectors, which are in the unit of their owner.
+
+    Args:
+        cloud: the vectors.
+        species: of them, or None.
+        extent: second moments of all that there is to be seen.
+    """
     vectors, index, size = cloud.vectors, cloud.index, cloud.size
     # scores weigh points, and tell them apart as species do
     best = segment_max(cloud.log_scores.detach(), index, size)
@@ -93,45 +126,30 @@ def shape_of(cloud: Vectors, species: Int[Tensor, "points"] | None) -> Shape:
     marks = cloud.log_scores if species is None else cloud.log_scores + number_of(species)
     squared = dot(vectors, vectors)
     marks = torch.stack([marks, squared], dim=-1)
+    sums = torch.stack([weights, weights.square(), *(weights[:, None] * marks).unbind(-1)], -1)
+    total, squares, *means = segment_sum(sums, index, size).unbind(-1)
+    total = torch.where(total > 0, total, 1.0)
+    marks = marks - (torch.stack(means, dim=-1) / total[:, None])[index]
 
-    total = segment_sum(weights, index, size)
-    safe_total = torch.where(total > 0, total, 1.0)
-    mean = segment_sum(weights[:, None] * marks, index, size) / safe_total[:, None]
-    marks = marks - mean[index]
-    own = torch.stack([torch.zeros_like(squared), RADIAL * squared.square()], dim=-1)
-    spread = segment_sum(weights.square()[:, None] * (marks.square() + own + FAINT**2), index, size)
-    moments = segment_sum((weights[:, None] * marks)[..., None] * vectors[:, None], index, size)
-    present = spread > 0
-    dipoles = moments / torch.where(present, spread, 1.0).sqrt()[..., None]
-
-    outer = vectors[:, :, None] * vectors[:, None, :]
     mark = marks[:, 0]
-    squares = weights.square()
-    factors = torch.stack([weights, weights * mark, squares * (mark.square() + FAINT**2)], dim=-1)
-    products = segment_sum(factors[:, :, None, None] * outer[:, None], index, size)
-    evenness = segment_sum(weights.square(), index, size) / safe_total
-    return Shape(dipoles, products[:, 0], products[:, 1], products[:, 2], evenness, safe_total)
-
-
-def along(matrix: Float[Tensor, "rows 3 3"], one: Tensor, other: Tensor) -> Float[Tensor, "rows"]:
-    """one^T matrix other, for each row."""
-    return dot(one, (matrix @ other[..., None])[..., 0])
-
-
-def handedness(shape: Shape, frames: Float[Tensor, "rows 3 3"]) -> Float[Tensor, "rows"]:
-    """A pseudoscalar of each shape in its frame, as a lever: odd in the z axis.
-
-    The sum of the components of the dipoles along z, and of the second moments between z and the
-    other axes. Zero for what is symmetric under the reflection of z.
-    """
-    x, y, z = frames.unbind(-1)
-    found = dot(shape.dipoles.sum(1), z)
-    for matrix, noise, part in (
-        (shape.second, shape.second, shape.evenness),
-        (shape.marked, shape.noise, torch.ones_like(shape.evenness)),
-    ):
-        floor = along(noise, z, z) + THIN * noise.diagonal(dim1=-2, dim2=-1).sum(-1)
-        for axis in (x, y):
-            squared = (along(noise, axis, axis) + floor) * part + shape.stillness()
-            found = found + along(matrix, axis, z) / squared.sqrt()
-    return found
+    own = torch.stack([torch.zeros_like(squared), RADIAL * squared.square()], dim=-1)
+    own = marks.square() + own + FAINT**2
+    pointing = weights[:, None] * marks
+    # each row: spread of both marks, the vector times each, and products of coordinates
+    factors = torch.stack([weights, pointing[:, 0], weights.square() * own[:, 0]], dim=-1)
+    outer = (vectors[:, :, None] * vectors[:, None, :]).flatten(1)
+    rows = [
+        weights.square()[:, None] * own,
+        (pointing[..., None] * vectors[:, None]).flatten(1),
+        (factors[..., None] * outer[:, None]).flatten(1),
+    ]
+    spread, dipoles, products = segment_sum(torch.cat(rows, dim=1), index, size).split(
+        [2, 6, 27], dim=1
+    )
+    lever = torch.where(spread > 0, spread, 1.0).sqrt()
+    dipole = (dipoles.reshape(-1, 2, 3) / lever[..., None]).sum(1)
+    second, marked, noise = products.reshape(-1, 3, 3, 3).unbind(1)
+    evenness = squares / total
+    moments = [second, marked, second * evenness[:, None, None], noise, extent]
+    stillness = STILL**2 * (squares + 1e-12)
+    return Shape(dipole, torch.stack(moments, dim=1), evenness, stillness)

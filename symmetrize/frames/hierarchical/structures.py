@@ -31,10 +31,10 @@ from symmetrize.frames.hierarchical.circle import (
 )
 from symmetrize.frames.hierarchical.crystals import bonds_of
 from symmetrize.frames.hierarchical.density import Density, density_axes, density_of
-from symmetrize.frames.hierarchical.offers import Offer, direction_offer, offered_azimuths
+from symmetrize.frames.hierarchical.offers import direction_offer, offered_azimuths
 from symmetrize.frames.hierarchical.principal import principal_axes
 from symmetrize.frames.hierarchical.settings import LINE_WIDTH, Steadiness, unit_of
-from symmetrize.frames.hierarchical.shape import Shape, along, handedness, shape_of
+from symmetrize.frames.hierarchical.shape import Shape, shape_of
 from symmetrize.frames.hierarchical.succession import Succession
 from symmetrize.frames.hierarchical.tensors import tensor_azimuths
 from symmetrize.points.cloud import Points, Vectors, root_mean_square
@@ -102,18 +102,14 @@ class StructureChoice(Choice):
     Attributes:
         basis: axes in which everything is seen, as columns.
         seen: the structures.
-        shape: of each, in its unit.
-        extent: (size, 3, 3), second moments of the directions by presence and trust.
+        shape: of each, in its unit; its extent is of the directions by presence and trust.
         levels: which directions are trusted.
-        fields: the vectors that they carry.
     """
 
     basis: Float[Tensor, "size 3 3"]
     seen: Seen
     shape: Shape
-    extent: Float[Tensor, "size 3 3"]
     levels: Steadiness
-    fields: Offer
     kind: str = "structure"
     _known: dict[int, tuple[Tensor, Density]] = field(default_factory=dict, compare=False)
 
@@ -124,16 +120,15 @@ class StructureChoice(Choice):
 
     def axes(self) -> Candidates:
         """Dipoles, principal axes and maxima of densities; vectors of fields for single points."""
-        levels, owners = self.levels, torch.arange(self.size, device=self.seen.trust.device)
-        index = self.seen.directions.index
+        levels, index = self.levels, self.seen.directions.index
         presence = self.seen.trust[index] * self.seen.presence
         cloudy = part_of_a_cloud(safe_sqrt(segment_sum(presence.square(), index, self.size)))
         succession = Succession(cloudy)
-        dipole = self.shape.dipoles.sum(1)
-        directions, lever = unit_vectors(dipole)
-        whole = Candidates(directions, torch.ones_like(lever), owners)
-        succession.take(whole, ramp(lever, *levels.dipole))
-        self._take_principal_axes(succession, dipole)
+        directions, lever = unit_vectors(self.shape.dipole)
+        whole = torch.ones_like(lever)[:, None]
+        succession.take(directions[:, None], whole, ramp(lever, *levels.dipole))
+        if len(succession.waiting()):
+            self._take_principal_axes(succession)
         for degree in DEGREES:
             waiting = succession.waiting()
             if not len(waiting):
@@ -146,25 +141,24 @@ class StructureChoice(Choice):
             trust = (lever > 0).to(lever.dtype) if last else ramp(lever, *MAXIMUM)
             succession.give(found.shared(trust), trust, waiting)
         axes = succession.taken()
+        if not self.seen.cloud.fields:
+            return axes
         return Candidates.joined([axes, self._axes_of_fields(1 - cloudy)])
 
-    def _take_principal_axes(self, succession: Succession, dipole: Tensor) -> None:
+    def _take_principal_axes(self, succession: Succession) -> None:
         """The first, then the last principal axis, in the senses of the dipole."""
-        levels, owners = self.levels, torch.arange(self.size, device=dipole.device)
-        directions, lever = principal_axes(self.shape.second, self.shape.evenness)
+        levels, shape = self.levels, self.shape
+        directions, lever = principal_axes(shape.pointing[:, 0], shape.evenness)
+        sense = dot(directions, shape.dipole[:, None]) / (2 * levels.axis_sense)
+        shares = step(0.5 + torch.stack([sense, -sense], dim=-1))
+        directions = torch.stack([directions, -directions], dim=2)
+        trust = ramp(lever, *levels.principal)
         for column in range(2):
-            axis = directions[:, column]
-            sense = dot(axis, dipole) / (2 * levels.axis_sense)
-            both = Candidates(
-                torch.cat([axis, -axis]),
-                torch.cat([step(0.5 + sense), step(0.5 - sense)]),
-                torch.cat([owners, owners]),
-            )
-            succession.take(both, ramp(lever[:, column], *levels.principal))
+            succession.take(directions[:, column], shares[:, column], trust[:, column])
 
     def _axes_of_fields(self, left: Float[Tensor, "size"]) -> Candidates:
         """Directions of the vectors that single points carry, as far as they are there."""
-        offer = self.fields
+        offer = direction_offer(self.seen.cloud)
         weights = select(offer.log_quality, offer.index, self.size, WINDOW, ORDER)
         directions, _ = unit_vectors(offer.vectors)
         found = Candidates.normalized(directions, weights, offer.index, self.size)
@@ -173,16 +167,19 @@ class StructureChoice(Choice):
     def azimuths(self, axes: Candidates) -> Azimuths:
         """Azimuths of the shape, of densities, and of fields and tensors near a line."""
         owner = axes.index
-        spread = self._spread_off(axes)
-        whole = self.extent.diagonal(dim1=-2, dim2=-1).sum(-1)[owner]
-        reach = safe_sqrt(spread / torch.where(whole > 0, whole, 1.0))
-        circle = Circle.about(axes.directions, self.shape.take(owner), reach)
-        succession, marks = steady_azimuths(circle, self.levels)
+        frames = torch.stack([axes.directions, *transverse_basis(axes.directions)], dim=-1)
+        seen = self.shape.seen_in(frames, owner)
+        extent = seen.extent
+        spread, whole = extent[:, 1] + extent[:, 2], extent.sum(-1)
+        circle = Circle(frames, safe_sqrt(spread / torch.where(whole > 0, whole, 1.0)))
+        succession, marks = steady_azimuths(circle, seen, self.levels)
         self._take_harmonics(succession, circle, owner, marks)
         found = succession.taken()
         found = Candidates.normalized(found.directions, found.weights, found.index, len(owner))
         amount = spread / (spread + self.seen.line_width[owner].square())
         off = part_off_the_line(amount)
+        if not self.seen.cloud.fields:
+            return Azimuths(found, off[found.index], amount, off)
         fields, marked, much = self._azimuths_of_fields(axes)
         # near a line fields take over what the points leave, and turns what these leave, from
         # where there is more to see; as long as turns do, the azimuth must not be told from the
@@ -222,23 +219,14 @@ class StructureChoice(Choice):
             trust = (lever > 0).to(lever.dtype) if last else ramp(lever, *HARMONIC)
             succession.give(found.shared(trust), trust, waiting)
 
-    def _spread_off(self, axes: Candidates) -> Float[Tensor, "axes"]:
-        """Sum of the squared distances of the directions of its owner from each axis."""
-        extent = self.extent[axes.index]
-        pair = transverse_basis(axes.directions)
-        return along(extent, pair[0], pair[0]) + along(extent, pair[1], pair[1])
-
     def _azimuths_of_fields(
         self, axes: Candidates
     ) -> tuple[Candidates, Float[Tensor, "axes"], Float[Tensor, "axes"]]:
         """Azimuths of fields, how far to trust them, and how much there is of them."""
         number = len(axes.index)
         carried = self.seen.cloud.fields
-        if not carried:
-            nothing = axes.weights.new_zeros(number)
-            return Candidates(axes.directions[:0], nothing[:0], axes.index[:0]), nothing, nothing
         directions, quality, axis, amount = offered_azimuths(
-            self.fields, axes.directions, axes.index, 1.0, LINE_WIDTH
+            direction_offer(self.seen.cloud), axes.directions, axes.index, 1.0, LINE_WIDTH
         )
         tensors = [one for one in carried if not one.is_vector]
         if tensors:
@@ -255,7 +243,7 @@ class StructureChoice(Choice):
         self, frames: Float[Tensor, "frames 3 3"], owner: Int[Tensor, "frames"]
     ) -> Float[Tensor, "frames"]:
         """The handedness of the shape, less that of collapsed clouds."""
-        hand = handedness(self.shape.take(owner), frames) / self.levels.hand
+        hand = self.shape.seen_in(frames, owner).handedness() / self.levels.hand
         return hand * self.seen.trust[owner]
 
     def _density(self, degree: int, owners: Int[Tensor, "some"]) -> Density:
@@ -341,14 +329,16 @@ def _choice(
     seen: Seen, species: Int[Tensor, "points"] | None, levels: Steadiness
 ) -> StructureChoice:
     axes = _long_axes(seen.cloud)
-    cloud, directions = seen.cloud.seen_in(axes), seen.directions.seen_in(axes)
+    cloud = seen.cloud.seen_in(axes)
+    alike = seen.directions is seen.cloud
+    directions = cloud if alike else seen.directions.seen_in(axes)
     seen = replace(seen, cloud=cloud, directions=directions)
     vectors, index = directions.vectors, directions.index
     presence = seen.presence * seen.trust[index]
     outer = presence[:, None, None] * vectors[:, :, None] * vectors[:, None, :]
     extent = segment_sum(outer, index, cloud.size)
-    shape = shape_of(cloud, species)
-    return StructureChoice(axes, seen, shape, extent, levels, direction_offer(cloud))
+    shape = shape_of(cloud, species, extent)
+    return StructureChoice(axes, seen, shape, levels)
 
 
 @torch.no_grad()
@@ -367,4 +357,5 @@ def _long_axes(cloud: Vectors) -> Float[Tensor, "size 3 3"]:
     axes = torch.linalg.eigh(second + torch.diag(held)).eigenvectors
     # orthogonal to the last digit
     axes = 1.5 * axes - 0.5 * axes @ (axes.transpose(1, 2) @ axes)
-    return axes * torch.linalg.det(axes).sign()[:, None, None]
+    x, y, z = axes.unbind(-1)
+    return axes * dot(torch.linalg.cross(x, y), z).sign()[:, None, None]

@@ -23,9 +23,18 @@ class Succession:
         self.left = left
         self._taken: list[Candidates] = []
 
-    def take(self, candidates: Candidates, trust: Float[Tensor, "owners"]) -> None:
-        """Give the candidates of each owner, whose weights sum to one, a part of what is left."""
-        self.give(candidates.shared(trust), trust, torch.arange(len(trust), device=trust.device))
+    def take(
+        self,
+        directions: Float[Tensor, "owners choices 3"],
+        shares: Float[Tensor, "owners choices"],
+        trust: Float[Tensor, "owners"],
+    ) -> None:
+        """Give the directions of each owner, whose shares sum to one, a part of what is left."""
+        owners, choices = shares.shape
+        row = torch.arange(owners, device=shares.device).repeat_interleave(choices)
+        weights = shares * (self.left * trust)[:, None]
+        self._taken.append(Candidates(directions.flatten(0, 1), weights.flatten(), row))
+        self.left = self.left * (1 - trust)
 
     def give(
         self,
@@ -35,9 +44,7 @@ class Succession:
     ) -> None:
         """Give some owners candidates, whose weights sum to the given part of what is left."""
         found = candidates.shared(self.left[owners])
-        self._taken.append(
-            Candidates(found.directions, found.weights, owners[found.index]).present()
-        )
+        self._taken.append(Candidates(found.directions, found.weights, owners[found.index]))
         self.left = self.left.index_put((owners,), self.left[owners] * (1 - part))
 
     def waiting(self) -> Tensor:
@@ -46,4 +53,4 @@ class Succession:
 
     def taken(self) -> Candidates:
         """All candidates of positive weight."""
-        return Candidates.joined(self._taken)
+        return Candidates.joined(self._taken).present()
