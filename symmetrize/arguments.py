@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from symmetrize.chunks import bytes_of
 from symmetrize.frames import Frames
 from symmetrize.outputs import Output
 from symmetrize.representation import Representation, as_representation
@@ -117,7 +118,9 @@ def check_reduction(reduce: str | None, outputs: Mapping[str, Output]) -> None:
             )
 
 
-def check_options(chunk_size: Any, generator: Any, prepare: Any) -> None:
+def check_options(
+    chunk_size: Any, memory: Any, generator: Any, prepare: Any, progress: Any
+) -> None:
     """Refuse values of another type than the options of the wrapper have.
 
     Raises:
@@ -133,6 +136,18 @@ def check_options(chunk_size: Any, generator: Any, prepare: Any) -> None:
         raise ValueError(
             f"`chunk_size` is {chunk_size} but must be at least 1 copy per call of the "
             "network; None evaluates all copies in one call"
+        )
+    if memory is not None:
+        bytes_of(memory)
+        if chunk_size is not None:
+            raise ValueError(
+                f"`chunk_size` is {chunk_size} and `memory` is {memory!r} but one of them is "
+                "enough: leave out the other"
+            )
+    if progress is not None and (isinstance(progress, type) or not callable(progress)):
+        raise TypeError(
+            f"`progress` is {_said(progress)} but must be a function of two numbers, the copies "
+            "that are done and all of them, as in progress=lambda done, total: print(done, total)"
         )
     if generator is not None and not isinstance(generator, torch.Generator):
         raise TypeError(

@@ -18,7 +18,7 @@ from symmetrize.plain import Plain, fields, made_with, plain
 from symmetrize.symmetrizer import Symmetrizer
 
 # Arguments of a wrapper that are not plain by themselves, or go by another name than its attribute
-SPECIAL = ("net", "outputs", "inputs", "frames", "training", "generator", "prepare")
+SPECIAL = ("net", "outputs", "inputs", "frames", "training", "generator", "prepare", "progress")
 
 
 # --- frames

@@ -11,7 +11,7 @@ Source: Pozdnyakov and Ceriotti, arXiv 2305.19302.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
@@ -26,11 +26,12 @@ from symmetrize.arguments import (
     representations_of,
     warn_of_forces,
 )
-from symmetrize.arrays.segments import counts
+from symmetrize.arrays.segments import counts, offsets
 from symmetrize.average import Averages
+from symmetrize.chunks import Fitting, bytes_of, evenly, recomputed
 from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
 from symmetrize.data.alike import alike
-from symmetrize.data.copies import as_they_are, turned_copies
+from symmetrize.data.copies import Copies, Source, as_they_are, turned_copies
 from symmetrize.declaration import Declaration, Outputs
 from symmetrize.frames import Ensemble, Frames, HierarchicalFrames
 from symmetrize.frames.ensemble import audible, drawn, merged
@@ -38,6 +39,7 @@ from symmetrize.frames.random import random_ensemble
 from symmetrize.groups import GROUPS, Group
 from symmetrize.network.caller import Caller
 from symmetrize.network.calling import without_autocast
+from symmetrize.network.graph import is_transformed
 from symmetrize.outputs import Spec
 from symmetrize.representation import as_representation
 from symmetrize.returned import described
@@ -77,7 +79,12 @@ class Symmetrizer(nn.Module):
             and frames of its own, within the cutoff of the frames, and one row of output.
         reduce: with scope "center", "sum" or "mean" over the centers of each structure instead of
             one row for each; outputs declared per point or per edge keep theirs.
-        chunk_size: largest number of copies in one call of the network; None for all at once.
+        chunk_size: largest number of copies in one call of the network; None for all at once. With
+            several calls and derivatives, what they need is computed once more, call by call, so
+            that memory is bounded by one call, for the time of one more forward evaluation.
+        memory: instead of the size of chunks what one call may take, in bytes or as "2 GiB": the
+            first calls are measured, from a single copy on, and the size is chosen accordingly.
+            Frames and outputs are not part of it.
         training: what training mode evaluates: "all" frames, as evaluation mode does; one frame
             "sampled" by its weight (an unbiased estimate, gradients included); or one "random"
             rotation, independent of the cloud (data augmentation).
@@ -85,6 +92,8 @@ class Symmetrizer(nn.Module):
         prepare: called once on the data before copies are made of it (with scope "center": on the
             environments), to add what does not turn, such as ``edge_index``, so that it is not
             searched again for each copy. None for the network's own ``prepare``, if it has one.
+        progress: called after each call of the network with the number of copies that are done and
+            of all, as in ``lambda done, total: print(done, total)``.
         positions: names of further positions beside ``pos``, such as those of a pocket beside
             those of a ligand, or query points: they are measured from the same origin and turn
             with it, and take part in choosing frames. Vectors, which do not move along with the
@@ -120,10 +129,12 @@ class Symmetrizer(nn.Module):
         scope: ScopeName = "structure",
         reduce: Reduce | None = None,
         chunk_size: int | None = None,
+        memory: int | str | None = None,
         training: Training = "all",
         generator: torch.Generator | None = None,
         prepare: Callable[[Any], Any] | None = None,
         positions: Sequence[str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         super().__init__()
         check_network(net)
@@ -163,8 +174,8 @@ class Symmetrizer(nn.Module):
         self.reduce = _one_of("reduce", reduce, (None, *get_args(Reduce)))
         self.train_with: Training = _one_of("training", training, get_args(Training))
         self.generator = generator
-        check_options(chunk_size, generator, prepare)
-        self.chunk_size = chunk_size
+        check_options(chunk_size, memory, generator, prepare, progress)
+        self.chunk_size, self.memory, self.progress = chunk_size, memory, progress
         for name in ("pos", "cell"):
             if str(self.inputs[name].irreps) != "1x1o":
                 raise ValueError(
@@ -192,6 +203,7 @@ class Symmetrizer(nn.Module):
             "inputs": (inputs, {}),
             "reduce": (self.reduce, None),
             "chunk_size": (self.chunk_size, None),
+            "memory": (self.memory, None),
             "training": (self.train_with, "all"),
         }
         others = "".join(
@@ -305,21 +317,52 @@ class Symmetrizer(nn.Module):
         framed = ensemble.take(torch.nonzero(~ensemble.auxiliary)[:, 0])
         seen = (framed.index, framed.rotations, framed.isotropic)
         different, which = alike(scene.source, *seen)
-        places = torch.arange(len(different), device=different.device)
-        for some in places.split(self.chunk_size or max(1, len(places))):
-            if len(some) == 0:  # no cloud, or none that needs the network
-                continue
-            with without_autocast():
-                copies = turned_copies(scene.source, *(part[different[some]] for part in seen))
-            form, returned = self._caller(self.net, scene.source, copies, self.training)
-            sharing = torch.nonzero((which >= some[0]) & (which <= some[-1]))[:, 0]
-            averages.add(form, returned, framed.take(sharing), which[sharing] - some[0], copies)
+        seen = tuple(part[different] for part in seen)
+        # the members of each copy, one after the other
+        members = torch.argsort(which, stable=True)
+        ends = offsets(counts(which, len(different)))
+        for some, call in self._calls(scene.source, *seen):
+            form, returned, copies = call
+            sharing = members[ends[some.start] : ends[some.stop]]
+            averages.add(form, returned, framed.take(sharing), which[sharing] - some.start, copies)
+            if self.progress is not None:
+                self.progress(some.stop, len(different))
         if bool(ensemble.auxiliary.any()):
             assert self.auxiliary is not None
             whole = as_they_are(scene.source)
             returned = self.declaration.named(self.auxiliary(whole.data), whole.numbers)
             averages.add_auxiliary(returned, whole)
         return averages
+
+    def _calls(
+        self, source: Source, index: Tensor, rotations: Tensor, collapsed: Tensor
+    ) -> Iterator[tuple[slice, tuple[Any, dict[str, Tensor], Copies]]]:
+        """Which copies each call of the network is for, what it returned, and the copies."""
+        number = len(index)
+        if number == 0:  # no cloud, or none that needs the network
+            return
+        wanted = torch.is_grad_enabled() and not is_transformed(source.vectors)
+        fitting = None
+        slices: Iterable[slice] = evenly(number, self.chunk_size)
+        if self.memory is not None:
+            points = counts(source.layout.batch, source.layout.size)[index]
+            slices = fitting = Fitting(bytes_of(self.memory), points, wanted)
+        for some in slices:
+
+            def call(some: slice = some) -> tuple[Any, dict[str, Tensor], Copies]:
+                with without_autocast():
+                    part = index[some], rotations[some], collapsed[some]
+                    copies = turned_copies(source, *part)
+                return *self._caller(self.net, source, copies, self.training), copies
+
+            if fitting is not None and fitting.is_measured:
+                with fitting.watched():
+                    found = call()
+            elif wanted and some != slice(0, number):
+                found = recomputed(self.net, call)
+            else:
+                found = call()
+            yield some, found
 
 
 def _one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:

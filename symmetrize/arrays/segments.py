@@ -3,6 +3,7 @@
 A flat batch is a tensor of rows and an index that says whose each row is: no padding, no loops.
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -93,13 +94,36 @@ def join(
     >>> left.tolist(), right.tolist()
     ([0, 0, 1], [1, 2, 0])
     """
-    order = torch.argsort(index, stable=True)
-    sizes = counts(index, size)
-    starts = offsets(sizes)[:-1]
-    # index_select: several times faster than indexing
-    left, within = ranges(sizes.index_select(0, owners))
-    starts = starts.index_select(0, owners).index_select(0, left)
-    return left, order.index_select(0, starts + within)
+    return Groups.of(index, size).join(owners)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The rows of each owner: made once, they are looked up in no more time than is asked for.
+
+    Attributes:
+        order: (rows,), all rows, those of an owner next to each other.
+        starts, sizes: (size,), where those of each owner start, and their number.
+    """
+
+    order: Int[Tensor, "rows"]
+    starts: Int[Tensor, "size"]
+    sizes: Int[Tensor, "size"]
+
+    @classmethod
+    def of(cls, index: Int[Tensor, "rows"], size: int) -> "Groups":
+        """By the owner of each row."""
+        sizes = counts(index, size)
+        return cls(torch.argsort(index, stable=True), offsets(sizes)[:-1], sizes)
+
+    def join(
+        self, owners: Int[Tensor, "left"]
+    ) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:
+        """All pairs of a left row and a row of its owner."""
+        # index_select: several times faster than indexing
+        left, within = ranges(self.sizes.index_select(0, owners))
+        starts = self.starts.index_select(0, owners).index_select(0, left)
+        return left, self.order.index_select(0, starts + within)
 
 
 def ranges(sizes: Int[Tensor, "n"]) -> tuple[Int[Tensor, "total"], Int[Tensor, "total"]]:

@@ -73,7 +73,7 @@ class Plan:
         return self._pairs[kind]
 
     def _found(self, kind: Kind, owner: Tensor) -> CopiedRows:
-        copy, row = join(self.index, owner, self.layout.size)
+        copy, row = self.layout.groups(kind, owner).join(self.index)
         pairs = CopiedRows(copy, row, offsets(counts(copy, len(self.index)))[:-1])
         if self.leaving is None:
             return pairs

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from jaxtyping import Int
 from torch import Tensor
 
+from symmetrize.arrays.segments import Groups
 from symmetrize.data.numbering import Numbers
 
 # What a row of an output can stand for; an edge is a column of ``edge_index``
@@ -57,6 +58,13 @@ class Layout:
     batch: Int[Tensor, "points"]
     rows: dict[str, Rows]
     followed: dict[str, str] = field(default_factory=dict)
+    _groups: dict[Kind, Groups] = field(default_factory=dict, compare=False)
+
+    def groups(self, kind: Kind, owner: Int[Tensor, "rows"]) -> Groups:
+        """The rows of a kind by their structure, sorted once."""
+        if kind not in self._groups:
+            self._groups[kind] = Groups.of(owner, self.size)
+        return self._groups[kind]
 
     @property
     def edges(self) -> Int[Tensor, "edges"] | None:

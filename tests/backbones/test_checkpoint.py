@@ -194,6 +194,7 @@ SETTINGS = {
     "centers": {"scope": "center", "reduce": "sum", "chunk_size": 7},
     "centers alone": {"scope": "center", "reduce": None, "outputs": {"energy": "0e"}},
     "training": {"training": "sampled"},
+    "in memory": {"memory": "1 GiB"},
     "augmentation": {"training": "random", "chunk_size": 1},
     "inputs": {"inputs": {"spin": "1e"}},
     "an input that does not turn": {"inputs": {"spin": None}},
@@ -216,8 +217,8 @@ def test_a_symmetrizer_keeps_its_settings(tmp_path, name):
     assert back.contract == model.contract
     assert back.extra_repr() == model.extra_repr()
     assert back.inputs == model.inputs
-    assert (back.train_with, back.chunk_size, back.training) == (
-        *(model.train_with, model.chunk_size),
+    assert (back.train_with, back.chunk_size, back.memory, back.training) == (
+        *(model.train_with, model.chunk_size, model.memory),
         False,
     )
     data = cloud()
@@ -230,7 +231,7 @@ def test_a_symmetrizer_keeps_its_settings(tmp_path, name):
 def test_every_setting_of_a_symmetrizer_is_tried():
     """What is added to it is kept, or told apart in ``symmetrize.plain.SPECIAL``."""
     tried = {name for settings in SETTINGS.values() for name in settings}
-    known = {*tried, "net", "frames", "prepare", "generator"}
+    known = {*tried, "net", "frames", "prepare", "generator", "progress"}
     assert set(inspect.signature(Symmetrizer).parameters) <= known
 
 

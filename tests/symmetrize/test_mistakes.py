@@ -83,6 +83,11 @@ ARGUMENTS: dict[str, tuple[Callable[[], Any], str]] = {
     "a class to prepare": (wrapped(prepare=type(connect(k=2))), "`prepare` is the class Connect"),
     "half a copy": (wrapped(chunk_size=2.0), "`chunk_size` is 2.0 but must be an integer"),
     "a yes": (wrapped(chunk_size=True), "`chunk_size` is True but must be an integer"),
+    "memory in apples": (wrapped(memory="2 apples"), "'2 apples' but must be a positive number of"),
+    "no memory": (wrapped(memory=0), "`memory` is 0 but must be a positive number of bytes"),
+    "half a byte": (wrapped(memory=0.5), "`memory` is 0.5 but must be a positive number"),
+    "chunks and memory": (wrapped(memory="1 GB", chunk_size=3), "one of them is enough"),
+    "a bar": (wrapped(progress=True), "`progress` is True but must be a function of two numbers"),
     "a contract for outputs": (wrapped(outputs=Contract("0e")), "a Contract.*contract.outputs"),
     "another contract": (
         lambda: Symmetrizer(_with_contract(["0e"])),

@@ -194,11 +194,13 @@ def maxima_that_count(degree: int, spacing: float, monkeypatch: pytest.MonkeyPat
     """Of densities of clouds without symmetry: those that have a weight, on a grid of a spacing."""
     monkeypatch.setattr(density, "SPACING", spacing)
     density._grid.cache_clear()
+    density._products_on_the_grid.cache_clear()
     points = torch.cat([draw(40 * n, 3, seed=n) for n in (4, 7, 20)])
     index = torch.arange(120).repeat_interleave(torch.tensor([4, 7, 20]).repeat_interleave(40))
     cloud = Vectors.of(points, index, 120)
     axes, _ = density.density_axes(density.density_of(cloud, torch.ones(len(points)), degree))
     density._grid.cache_clear()
+    density._products_on_the_grid.cache_clear()
     return [axes.directions[axes.index == owner] for owner in range(120)]
 
 

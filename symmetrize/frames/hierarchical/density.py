@@ -19,7 +19,7 @@ The construction is this library's own.
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import combinations_with_replacement
 
 import torch
@@ -189,9 +189,7 @@ class Look:
 
     def take(self, rows: Int[Tensor, "some"]) -> "Look":
         """Some of the rows."""
-        return Look(
-            self.value[rows], self.tangents[rows], self.slope[rows], self.curvature[rows]
-        )
+        return Look(self.value[rows], self.tangents[rows], self.slope[rows], self.curvature[rows])
 
     def moved(self, u: Float[Tensor, "rows 3"], move: Float[Tensor, "rows 2"]) -> Tensor:
         """The directions moved along the tangents."""
@@ -266,11 +264,17 @@ def _grid(degree: int) -> tuple[Float[Tensor, "grid 3"], Int[Tensor, "grid neigh
     return directions, torch.from_numpy(nearest[:, 1:]).long()
 
 
+@lru_cache(2)
+def _products_on_the_grid(degree: int) -> Float[Tensor, "grid products"]:
+    """Of the finest density they take 90 MB."""
+    return _products(_grid(degree)[0], degree, degree - 1)
+
+
 @torch.no_grad()
 def _found_maxima(density: Density) -> tuple[Float[Tensor, "maxima 3"], Int[Tensor, "maxima"]]:
     """All well-defined maxima of each density, and whose they are; without gradient."""
     directions, nearest = (part.to(density.total.device) for part in _grid(density.degree))
-    products = _products(directions, density.degree, density.degree - 1)
+    products = _products_on_the_grid(density.degree).to(directions.device)
     values = density.coefficients @ products.T
     owner, place = torch.nonzero(values >= values[:, nearest].amax(-1), as_tuple=True)
     terrain, u = Terrain(density), directions[place]

@@ -72,9 +72,7 @@ class Shape:
         """Sums of the squares of all that there is to be seen, along the axes."""
         return self.moments[:, 4].diagonal(dim1=-2, dim2=-1)
 
-    def seen_in(
-        self, frames: Float[Tensor, "rows 3 3"], owner: Int[Tensor, "rows"]
-    ) -> "Shape":
+    def seen_in(self, frames: Float[Tensor, "rows 3 3"], owner: Int[Tensor, "rows"]) -> "Shape":
         """The shape of the owner of each frame, in its axes, which are columns."""
         # R^T M R, with the matrices of an owner under each other, as they are symmetric
         turned = (self.moments[owner].flatten(1, 2) @ frames).reshape(-1, 5, 3, 3)
