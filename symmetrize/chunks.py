@@ -165,7 +165,6 @@ def recomputed(net: Callable[[Any], Any], call: Callable[[], Any]) -> Any:
         net: the network within, whose statistics the second call leaves as they are.
         call: deterministic, but for random numbers, which are drawn alike.
     """
-
     return checkpoint(
         call, use_reentrant=False, context_fn=lambda: (nullcontext(), _Untouched(net))
     )

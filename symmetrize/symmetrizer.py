@@ -27,6 +27,7 @@ from symmetrize.arguments import (
     warn_of_forces,
 )
 from symmetrize.arrays.segments import counts, offsets
+from symmetrize.arrays.transforms import is_transformed
 from symmetrize.average import Averages
 from symmetrize.chunks import Fitting, bytes_of, evenly, recomputed
 from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
@@ -39,7 +40,6 @@ from symmetrize.frames.random import random_ensemble
 from symmetrize.groups import GROUPS, Group
 from symmetrize.network.caller import Caller
 from symmetrize.network.calling import without_autocast
-from symmetrize.network.graph import is_transformed
 from symmetrize.outputs import Spec
 from symmetrize.representation import as_representation
 from symmetrize.returned import described

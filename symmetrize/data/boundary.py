@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symmetrize.arrays.finite import check_finite
+from symmetrize.arrays.transforms import check_not_mapped
 from symmetrize.data.attributes import below
 from symmetrize.data.owners import owners, slices_of
 from symmetrize.data.periods import periods
@@ -161,6 +162,7 @@ def _positions(data: Data, name: str) -> Float[Tensor, "points 3"]:
         raise TypeError(
             f"`{name}` is {value.dtype} but must be float32 or float64: convert with .float()"
         )
+    check_not_mapped(name, value)
     check_finite(name, value)
     return value
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from torch import Tensor
 
+from symmetrize.arrays.transforms import is_transformed
 from symmetrize.data.copies import Copies, Source
 from symmetrize.declaration import Declaration, said_of
 from symmetrize.network.calling import called
-from symmetrize.network.graph import Sources, check_leads_to_positions, is_transformed, is_wanted
+from symmetrize.network.graph import Sources, check_leads_to_positions, is_wanted
 from symmetrize.network.undeclared import is_compiled, look_like_vectors, reading, warn_of
 
 

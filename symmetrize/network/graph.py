@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from symmetrize.arrays.transforms import is_transformed
+
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
@@ -60,11 +62,6 @@ class Sources:
             seen.add(node)
             waiting.extend(one for one, _ in node.next_functions)
         return False
-
-
-def is_transformed(values: Tensor) -> bool:
-    """Whether a transform of ``torch.func`` keeps the graph, where it cannot be seen."""
-    return bool(torch._C._functorch.is_functorch_wrapped_tensor(values))
 
 
 def is_wanted(data: Data) -> bool:

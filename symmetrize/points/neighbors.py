@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from symmetrize.arrays.transforms import numbers_of
 from symmetrize.arrays.vectors import dot
 from symmetrize.extras import needed_for
 from symmetrize.points.cloud import Points
@@ -75,8 +76,8 @@ def neighbors(structures: Points, cutoff: float) -> Neighbors:
     # searched once in numbers; vectors are then formed anew, so that gradients flow. The margin
     # keeps pairs whose distance rounds differently there: the exact distance decides.
     reach = cutoff * (1 + 1e-9)
-    numbers = positions.detach().cpu().numpy()
-    batch = structures.batch.cpu().numpy()
+    numbers = numbers_of(positions)
+    batch = numbers_of(structures.batch)
     if structures.periodic:
         found = _periodic(structures, numbers, batch, reach)
     else:
@@ -115,16 +116,19 @@ def _periodic(structures: Points, positions: np.ndarray, batch: np.ndarray, reac
 
     assert structures.cell is not None
     assert structures.pbc is not None
-    cells = structures.cell.detach().double().cpu().numpy()
-    periods = structures.pbc.tolist()
-    is_periodic = structures.pbc.any(-1).cpu().numpy()
+    cells = numbers_of(structures.cell.double())
+    periods = numbers_of(structures.pbc).tolist()
+    is_periodic = numbers_of(structures.pbc).any(-1)
     search = NeighborList(cutoff=reach, full_list=True, sorted=True)
     finite = np.nonzero(~is_periodic[batch])[0]
     center, neighbor, shift = _finite(positions[finite], batch[finite], reach)
     parts = [(finite[center], finite[neighbor], shift)]
+    order = np.argsort(batch, kind="stable")
+    ends = np.cumsum(np.bincount(batch, minlength=len(cells)))
+    each = np.split(order, ends[:-1])
     # one call for each cell: the library searches one box at a time
     for structure in np.nonzero(is_periodic)[0]:
-        rows = np.nonzero(batch == structure)[0]
+        rows = each[structure]
         if len(rows) == 0:
             continue
         first, second, images = search.compute(

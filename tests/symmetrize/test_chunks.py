@@ -1,6 +1,5 @@
 """Chunks: the same numbers and derivatives from several calls, in the memory of one."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest

@@ -165,11 +165,10 @@ def test_pair_frames_are_exact_where_they_are_defined(
         scope=scope,
         group=group,
     )
-    error = law_error(
-        model,
-        OUTPUTS,
-        usual_spreads(scope, group, "smooth"),
-        [Shape(s.stratum, max(s.number, 5), s.seed, s.turn).points() for s in rows],
-        elements(group, element),
-    )
-    assert error <= 1e-12
+    spread = usual_spreads(scope, group, "smooth")
+    points = [Shape(s.stratum, max(s.number, 5), s.seed, s.turn).points() for s in rows]
+    error = law_error(model, OUTPUTS, spread, points, elements(group, element))
+    # their weights are steep: some clouds are known to no more digits than this
+    noise = rounding_noise(model, OUTPUTS, spread, points, torch.float64)
+    assert noise <= 1e-12
+    assert error <= max(1e-12, ROUNDING * noise)

@@ -128,8 +128,6 @@ def shape_of(
     total, squares, *means = segment_sum(sums, index, size).unbind(-1)
     total = torch.where(total > 0, total, 1.0)
     marks = marks - (torch.stack(means, dim=-1) / total[:, None])[index]
-
-    mark = marks[:, 0]
     own = torch.stack([torch.zeros_like(squared), RADIAL * squared.square()], dim=-1)
     own = marks.square() + own + FAINT**2
     pointing = weights[:, None] * marks
