@@ -17,6 +17,7 @@ from symmetrize.frames import (
     QuadratureFrames,
     RandomFrames,
 )
+from symmetrize.hessians import hessian, hessian_vector_products
 from symmetrize.outputs import Output, log_probabilities, per_edge, per_point
 from symmetrize.points.neighbors import Neighbors, neighbor_list
 from symmetrize.points.periods import Periods
@@ -41,6 +42,8 @@ __all__ = [
     "cutoff_switch",
     "forces_and_stress",
     "from_ase",
+    "hessian",
+    "hessian_vector_products",
     "load_weights",
     "log_probabilities",
     "neighbor_list",

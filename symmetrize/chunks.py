@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.checkpoint import checkpoint
@@ -181,8 +182,8 @@ class _Untouched:
         self.before: list[tuple[Tensor, Tensor]] = []
 
     def __enter__(self) -> None:
-        changing = isinstance(self.net, nn.Module) and self.net.training
-        buffers = self.net.buffers() if changing else ()
+        module = self.net if isinstance(self.net, nn.Module) else None
+        buffers = module.buffers() if module is not None and module.training else ()
         self.before = [(each, each.detach().clone()) for each in buffers]
 
     def __exit__(self, *_: object) -> None:
@@ -190,6 +191,6 @@ class _Untouched:
             for buffer, values in self.before:
                 if not torch.equal(buffer, values):
                     # as it was, for what was computed with it
-                    with torch.autograd._unsafe_preserve_version_counter(buffer):
+                    with _unsafe_preserve_version_counter(buffer):
                         buffer.copy_(values)
         self.before = []

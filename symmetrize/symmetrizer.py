@@ -317,11 +317,10 @@ class Symmetrizer(nn.Module):
         framed = ensemble.take(torch.nonzero(~ensemble.auxiliary)[:, 0])
         seen = (framed.index, framed.rotations, framed.isotropic)
         different, which = alike(scene.source, *seen)
-        seen = tuple(part[different] for part in seen)
         # the members of each copy, one after the other
         members = torch.argsort(which, stable=True)
         ends = offsets(counts(which, len(different)))
-        for some, call in self._calls(scene.source, *seen):
+        for some, call in self._calls(scene.source, *(part[different] for part in seen)):
             form, returned, copies = call
             sharing = members[ends[some.start] : ends[some.stop]]
             averages.add(form, returned, framed.take(sharing), which[sharing] - some.start, copies)

@@ -162,8 +162,8 @@ def equal_rows(
     """
     # one number for each row: products with random constants, modulo 2^64
     *constants, own = _constants(values.size(1) + 1)
-    constants = torch.tensor(constants, device=values.device)
-    key = (torch.round(values.detach() / BIN).long() * constants).sum(-1) + own * index
+    bins = torch.round(values.detach() / BIN).long()
+    key = (bins * torch.tensor(constants, device=values.device)).sum(-1) + own * index
     every = torch.arange(len(index), device=index.device)
     if not bool((key.sort().values.diff() == 0).any()):
         # the usual case

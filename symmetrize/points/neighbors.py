@@ -118,7 +118,7 @@ def _periodic(structures: Points, positions: np.ndarray, batch: np.ndarray, reac
     assert structures.pbc is not None
     cells = numbers_of(structures.cell.double())
     periods = numbers_of(structures.pbc).tolist()
-    is_periodic = numbers_of(structures.pbc).any(-1)
+    is_periodic = np.any(numbers_of(structures.pbc), axis=-1)
     search = NeighborList(cutoff=reach, full_list=True, sorted=True)
     finite = np.nonzero(~is_periodic[batch])[0]
     center, neighbor, shift = _finite(positions[finite], batch[finite], reach)

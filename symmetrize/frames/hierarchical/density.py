@@ -71,7 +71,7 @@ class Density:
 
 
 @cache
-def _exponents(degree: int, lowest: int) -> tuple[tuple[int, int, int], ...]:
+def _exponents(degree: int, lowest: int) -> tuple[tuple[int, ...], ...]:
     """Of the products of coordinates of degree L, L - 1, and so on."""
     return tuple(
         (a, b, total - a - b)
@@ -118,7 +118,7 @@ def _derivatives(degree: int) -> tuple[Int[Tensor, "10 products"], Float[Tensor,
     )
 
 
-def _steps(order: int) -> list[tuple[int, int, int]]:
+def _steps(order: int) -> list[tuple[int, ...]]:
     """x, y, z; and xx, xy, xz, yy, yz, zz."""
     return [
         tuple(chosen.count(k) for k in range(3))
