@@ -1,4 +1,4 @@
-"""What does the wrapper add to the evaluations of the network?
+"""What does the wrapper add to the evaluations of the network, and to a step of training?
 
 The time of a call whose network returns stored values at once, which is what choosing frames,
 turning copies and averaging outputs take, over the time of the network alone on the same copies. In
@@ -7,7 +7,7 @@ true network is timed, too. Of the wrapper alone, what passes before it calls th
 frames and turned copies, and what passes afterwards for averaging.
 
 Run: python -m benchmarks.cost, with SYMMETRIZE_DATA the folder of the data sets (about 2
-minutes). Writes results/cost.json and prints the table of docs/cost.md.
+minutes). Writes results/cost.json and prints the table of docs/performance.md.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import to_dense_batch
 
-from backbones import ClassicPointNet, PointNet
+from backbones import DGCNN, PET, ClassicPointNet, PointNet
 from benchmarks._data import acetylacetone, furniture, water
 from benchmarks._record import read_result, write_result
 from benchmarks._text import markdown, progress
@@ -29,7 +29,7 @@ from benchmarks._timing import medians, milliseconds
 from symmetrize import HierarchicalFrames, Symmetrizer
 
 CUTOFF = 4.0  # of the frames, in Å
-ROUNDS = 7
+ROUNDS, STEPS = 9, 15
 THREADS = 1
 SPECIES = 100
 SHOWN = ("whole", "network", "wrapper", "frames", "turning", "averaging")
@@ -68,10 +68,13 @@ class Case:
     scope: Literal["structure", "center"]
     data: list[Data]
 
-    def model(self, net: nn.Module) -> Symmetrizer:
+    def model(self, net: nn.Module, **settings: Any) -> Symmetrizer:
         """The wrapper with the default frames, around the network or what stands in for it."""
         frames = HierarchicalFrames(CUTOFF)
-        return Symmetrizer(net, self.outputs, frames=frames, scope=self.scope).eval()
+        prepare = getattr(self.net, "prepare", None)
+        return Symmetrizer(
+            net, self.outputs, frames=frames, scope=self.scope, prepare=prepare, **settings
+        ).eval()
 
     def batch(self) -> Data:
         """The data in single precision."""
@@ -85,15 +88,19 @@ class Case:
 def cases() -> dict[str, Case]:
     irreps = "0e + 1o + 2e"
     named = {"energy": "0e", "dipole": "1o"}
-    molecular = PointNet(named)
-    acac = acetylacetone()[:64]
+    molecular, edges = PointNet(named), DGCNN(named, cutoff=CUTOFF)
+    pet = PET(named, species=[1, 6, 8], cutoff=CUTOFF)
+    acac = acetylacetone()[:32]
     attention = AttentionNet()
     return {
         "classic PointNet, 32 objects of 1024 points": Case(
             ClassicPointNet(irreps), irreps, "structure", furniture()[::11][:32]
         ),
-        "backbones.PointNet, 64 acetylacetone": Case(molecular, named, "structure", acac),
-        "backbones.PointNet, 1 acetylacetone": Case(molecular, named, "structure", acac[:1]),
+        "PET, 1 acetylacetone": Case(pet, named, "structure", acac[:1]),
+        "PET, 32 acetylacetone": Case(pet, named, "structure", acac),
+        "DGCNN, 32 acetylacetone": Case(edges, named, "structure", acac),
+        "PointNet, 32 acetylacetone": Case(molecular, named, "structure", acac),
+        "PointNet, 1 acetylacetone": Case(molecular, named, "structure", acac[:1]),
         "attention, water, structure": Case(
             WithoutEnvelope(attention), irreps, "structure", water([0])
         ),
@@ -201,21 +208,64 @@ def measured(case: Case, gradient: bool) -> dict[str, float]:
     }
 
 
+def step_of_training(case: Case) -> dict[str, float]:
+    """A step with one sampled frame for each structure, over one without symmetrization.
+
+    Medians of ratios of neighboring steps: forward, backward and Adam, edges included.
+    """
+    batch = case.batch()
+    model = case.model(case.net, training="sampled").train()
+    optimizer = torch.optim.Adam(case.net.parameters(), 1e-5)
+    prepare = getattr(case.net, "prepare", None) or (lambda data: data)
+
+    def step(function: Callable[[Data], Any]) -> Callable[[], None]:
+        def stepped() -> None:
+            optimizer.zero_grad()
+            total(function(batch)).backward()
+            optimizer.step()
+
+        return stepped
+
+    sides = {
+        "sampled": step(model),
+        "plain": step(lambda data: case.net(prepare(data.clone()))),
+    }
+    times = milliseconds(sides, STEPS, warm_up=2, back_and_forth=True)
+    case.net.eval()
+    ratios = [one / other for one, other in zip(times["sampled"], times["plain"], strict=True)]
+    found = medians(times) | {"ratio": median(ratios)}
+    return {name: round(value, 3) for name, value in found.items()}
+
+
 def measure() -> dict[str, Any]:
-    """All cases, forward and with gradients."""
+    """All cases, forward and with gradients, and steps of training."""
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     found = {
         name: {"forward": measured(case, False), "gradient": measured(case, True)}
         for name, case in progress(cases().items(), "networks")
     }
+    trained = {
+        name: step_of_training(case)
+        for name, case in progress(cases().items(), "training")
+        if case.scope == "structure"
+    }
     setting = {"dtype": "float32", "group": "O(3)", "preset": "smooth", "rounds": ROUNDS}
-    return {**setting, "threads": THREADS, "cases": found}
+    return {**setting, "threads": THREADS, "cases": found, "training": trained}
 
 
 def table(key: str) -> str:
-    """The stored "overhead"."""
-    assert key == "overhead"
+    """The stored "overhead", or steps of "training"."""
+    if key == "training":
+        header = ["network and data", "plain step (ms)", "sampled frame (ms)", "ratio"]
+        steps = read_result("cost")["training"].items()
+        return markdown(
+            header,
+            [
+                [name, f"{s['plain']:.1f}", f"{s['sampled']:.1f}", f"{s['ratio']:.2f}"]
+                for name, s in steps
+            ],
+        )
     found = read_result("cost")["cases"]
     header = [
         *("network and data", "copies", "network (ms)", "frames (ms)", "turning", "averaging"),
@@ -235,7 +285,7 @@ def table(key: str) -> str:
 
 def main() -> None:
     path = write_result("cost", measure())
-    print(table("overhead"), path, sep="\n\n")
+    print(table("overhead"), table("training"), path, sep="\n\n")
 
 
 if __name__ == "__main__":

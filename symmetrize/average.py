@@ -31,12 +31,18 @@ class Averages:
         scene: what copies are made of.
         ensemble: all members, with weights that sum to one for each cloud.
         group: under which collapsed members are projected on their invariant part.
+        device: where outputs come from and averages go to, if the scene is elsewhere.
     """
 
     def __init__(
-        self, declaration: Declaration, scene: Scene, ensemble: Ensemble, group: Group
+        self,
+        declaration: Declaration,
+        scene: Scene,
+        ensemble: Ensemble,
+        group: Group,
+        device: torch.device | None = None,
     ) -> None:
-        self.declaration, self.scene = declaration, scene
+        self.declaration, self.scene, self.device = declaration, scene, device
         # what the network returned, for its form; None if it was not called
         self.form: Any = None
         self.by_name = {
@@ -66,7 +72,7 @@ class Averages:
         """
         self.form = form
         for name, values in returned.items():
-            self.by_name[name].add(values, members, shared, copies)
+            self.by_name[name].add(self._home(values), members, shared, copies)
 
     def add_auxiliary(self, returned: Mapping[str, Tensor], copies: Copies) -> None:
         """Take what an auxiliary model, equivariant by itself, returned for the scene as it is.
@@ -75,19 +81,25 @@ class Averages:
             ValueError: if a row of an output is missing.
         """
         for name, values in returned.items():
-            self.by_name[name].add_auxiliary(values, copies)
+            self.by_name[name].add_auxiliary(self._home(values), copies)
+
+    def _home(self, values: Tensor) -> Tensor:
+        """Values where the scene is."""
+        return values if self.device is None else values.to(self.scene.source.vectors.device)
 
     def mean(self) -> Any:
         """sum_p w_p rho(R_p) f(A R_p), one row for whatever rows stand for."""
         means = {
-            name: self.scene.reduced(one.mean()) if one.output.rows == "structure" else one.mean()
+            name: (
+                self.scene.reduced(one.mean()) if one.output.rows == "structure" else one.mean()
+            ).to(self.device)
             for name, one in self.by_name.items()
         }
         return self.declaration.unnamed(means, self.form)
 
     def spread(self) -> Any:
         """(sum_p w_p |rho(R_p) f(A R_p) - mean|^2)^(1/2), likewise, but for sums over centers."""
-        spreads = {name: one.spread() for name, one in self.by_name.items()}
+        spreads = {name: one.spread().to(self.device) for name, one in self.by_name.items()}
         return self.declaration.unnamed(spreads, self.form)
 
 

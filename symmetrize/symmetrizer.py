@@ -33,6 +33,7 @@ from symmetrize.chunks import Fitting, bytes_of, evenly, recomputed
 from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
 from symmetrize.data.alike import alike
 from symmetrize.data.copies import Copies, Source, as_they_are, turned_copies
+from symmetrize.data.home import abroad, at_home
 from symmetrize.declaration import Declaration, Outputs
 from symmetrize.frames import Ensemble, Frames, HierarchicalFrames
 from symmetrize.frames.ensemble import audible, drawn, merged
@@ -234,7 +235,7 @@ class Symmetrizer(nn.Module):
         """
         scene = self._scene(data)
         ensemble = self._ensemble(scene, self.train_with if self.training else "all")
-        return self._averages(scene, ensemble).mean()
+        return self._averages(scene, ensemble, abroad(data)).mean()
 
     @property
     def contract(self) -> Contract:
@@ -264,7 +265,7 @@ class Symmetrizer(nn.Module):
     def ensemble(self, data: Data) -> Ensemble:
         """The frames of each structure (or center) of the data, in the dtype of its positions."""
         scene = self._scene(data)
-        return self._ensemble(scene).to(scene.source.data.pos.dtype)
+        return self._ensemble(scene).to(scene.source.data.pos.dtype, abroad(data))
 
     def evaluations(self, data: Data) -> Int[Tensor, "clouds"]:
         """How often the network is evaluated for each structure (or center) of the data.
@@ -276,7 +277,7 @@ class Symmetrizer(nn.Module):
         ensemble = self._ensemble(scene)
         framed = ensemble.take(torch.nonzero(~ensemble.auxiliary)[:, 0])
         seen = (framed.index, framed.rotations, framed.isotropic)
-        return counts(framed.index[alike(scene.source, *seen)[0]], framed.size)
+        return counts(framed.index[alike(scene.source, *seen)[0]], framed.size).to(abroad(data))
 
     def spread(self, data: Data) -> Any:
         """How far the network's outputs differ between frames: its own breaking of symmetry.
@@ -289,7 +290,7 @@ class Symmetrizer(nn.Module):
             one row for each structure, center, point or edge; invariant under the group.
         """
         scene = self._scene(data)
-        return self._averages(scene, self._ensemble(scene)).spread()
+        return self._averages(scene, self._ensemble(scene), abroad(data)).spread()
 
     @property
     def _view(self) -> View:
@@ -298,7 +299,7 @@ class Symmetrizer(nn.Module):
     @without_autocast()
     def _scene(self, data: Data) -> Scene:
         """Structures, or environments of centers, as the network will see them."""
-        return SCOPES[self.scope].scene(data, self._view)
+        return SCOPES[self.scope].scene(at_home(data), self._view)
 
     @without_autocast()
     def _ensemble(self, scene: Scene, which: Training = "all") -> Ensemble:
@@ -311,16 +312,23 @@ class Symmetrizer(nn.Module):
             return drawn(ensemble, self.generator)
         return audible(merged(ensemble), scene.source.data.pos.dtype)
 
-    def _averages(self, scene: Scene, ensemble: Ensemble) -> Averages:
-        """sum_p w_p rho(R_p) f(A R_p), with the copies A R_p in chunks."""
-        averages = Averages(self.declaration, scene, ensemble, self.group)
+    def _averages(self, scene: Scene, ensemble: Ensemble, device: torch.device | None) -> Averages:
+        """sum_p w_p rho(R_p) f(A R_p), with the copies A R_p in chunks.
+
+        Args:
+            scene: what copies are made of.
+            ensemble: its frames.
+            device: where the network is called, if the scene is elsewhere.
+        """
+        averages = Averages(self.declaration, scene, ensemble, self.group, device)
         framed = ensemble.take(torch.nonzero(~ensemble.auxiliary)[:, 0])
         seen = (framed.index, framed.rotations, framed.isotropic)
         different, which = alike(scene.source, *seen)
         # the members of each copy, one after the other
         members = torch.argsort(which, stable=True)
         ends = offsets(counts(which, len(different)))
-        for some, call in self._calls(scene.source, *(part[different] for part in seen)):
+        turning = [part[different] for part in seen]
+        for some, call in self._calls(scene.source, device, *turning):
             form, returned, copies = call
             sharing = members[ends[some.start] : ends[some.stop]]
             averages.add(form, returned, framed.take(sharing), which[sharing] - some.start, copies)
@@ -328,13 +336,18 @@ class Symmetrizer(nn.Module):
                 self.progress(some.stop, len(different))
         if bool(ensemble.auxiliary.any()):
             assert self.auxiliary is not None
-            whole = as_they_are(scene.source)
+            whole = as_they_are(scene.source).on(device)
             returned = self.declaration.named(self.auxiliary(whole.data), whole.numbers)
             averages.add_auxiliary(returned, whole)
         return averages
 
     def _calls(
-        self, source: Source, index: Tensor, rotations: Tensor, collapsed: Tensor
+        self,
+        source: Source,
+        device: torch.device | None,
+        index: Tensor,
+        rotations: Tensor,
+        collapsed: Tensor,
     ) -> Iterator[tuple[slice, tuple[Any, dict[str, Tensor], Copies]]]:
         """Which copies each call of the network is for, what it returned, and the copies."""
         number = len(index)
@@ -351,7 +364,7 @@ class Symmetrizer(nn.Module):
             def call(some: slice = some) -> tuple[Any, dict[str, Tensor], Copies]:
                 with without_autocast():
                     part = index[some], rotations[some], collapsed[some]
-                    copies = turned_copies(source, *part)
+                    copies = turned_copies(source, *part).on(device)
                 return *self._caller(self.net, source, copies, self.training), copies
 
             if fitting is not None and fitting.is_measured:

@@ -8,7 +8,7 @@ lists do not change as a structure turns: they are never searched again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,6 +82,10 @@ class Copies:
         found: dict[RowsOf, Origin | None]
         found = {"structure": self.structures, "point": self.points, "edge": self.edges}
         return {kind: len(origin.copy) for kind, origin in found.items() if origin is not None}
+
+    def on(self, device: torch.device | None) -> Copies:
+        """The same with the data on another device; as they are if that is None."""
+        return self if device is None else replace(self, data=self.data.to(device))
 
     def of(self, kind: RowsOf) -> Origin | None:
         """Where the rows of a kind come from."""

@@ -39,9 +39,16 @@ class Ensemble:
     def __len__(self) -> int:
         return len(self.weights)
 
-    def to(self, dtype: torch.dtype) -> "Ensemble":
-        """The same ensemble in another dtype; frames are made in float64."""
-        return replace(self, rotations=self.rotations.to(dtype), weights=self.weights.to(dtype))
+    def to(self, dtype: torch.dtype, device: torch.device | None = None) -> "Ensemble":
+        """The same ensemble in another dtype, and elsewhere; frames are made in float64."""
+        return Ensemble(
+            self.rotations.to(device, dtype),
+            self.weights.to(device, dtype),
+            self.index.to(device),
+            self.size,
+            self.isotropic.to(device),
+            self.auxiliary.to(device),
+        )
 
     def take(self, members: Tensor) -> "Ensemble":
         """The chosen members (a mask or positions), with their weights as they are."""
