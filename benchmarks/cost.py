@@ -167,9 +167,10 @@ def measured(case: Case, gradient: bool) -> dict[str, float]:
     with torch.set_grad_enabled(gradient):
         model = case.model(case.net)
         ensemble = model.ensemble(batch)
+        # with derivatives there are a few more copies
+        case.model(kept)(batch)
+        copies = kept.copies
         with torch.no_grad():
-            case.model(kept)(batch)
-            copies = kept.copies
             stand_in = Stored(case.net(copies))
             idle = case.model(stand_in)
         copies.pos = copies.pos.detach().requires_grad_(gradient)

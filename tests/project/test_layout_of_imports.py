@@ -18,7 +18,7 @@ Graph = dict[str, set[str]]
 # The name of the package is its public face, what `__init__` exports.
 FLOORS = {
     "symmetrize": """
-    extras returned arrays groups
+    extras returned arrays groups chunks
     representation
     plain points
     frames data
@@ -28,7 +28,7 @@ FLOORS = {
     contract
     network
     scopes derivatives
-    average atoms datasets
+    average atoms datasets hessians
     symmetrizer
     settings weights
     symmetrize
