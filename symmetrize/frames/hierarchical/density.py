@@ -88,6 +88,15 @@ def _powers(degree: int, lowest: int) -> Int[Tensor, "3 products"]:
 
 
 @cache
+def _pairs(degree: int) -> tuple[Int[Tensor, "2 pairs"], Int[Tensor, "2 products"]]:
+    """The powers of x and y that occur together, and for each product its pair and that of z."""
+    pairs = [(a, b) for a in range(degree + 1) for b in range(degree + 1 - a)]
+    place = {pair: k for k, pair in enumerate(pairs)}
+    products = [(place[a, b], c) for a, b, c in _exponents(degree, degree - 1)]
+    return torch.tensor(pairs).T.contiguous(), torch.tensor(products).T.contiguous()
+
+
+@cache
 def _factors(degree: int) -> Float[Tensor, "products"]:
     """Of the products in ((u . r)^L + (u . r)^(L - 1)) / 2."""
     found = [
@@ -163,13 +172,14 @@ def _moments(
     for _ in range(degree):
         powers.append(powers[-1] * columns)
     x, y, z = torch.stack(powers, dim=1)
-    a, b, c = _powers(degree, degree - 1).to(directions.device)
-    products = (weights * x)[a] * y[b] * z[c]
     first = index[:1]
     if len(first) and bool((index == first).all()):
-        # the usual case in a large structure: no scattering
-        return weights.new_zeros(size, len(a)).index_add(0, first, products.sum(1)[None])
-    return segment_sum(products.T, index, size)
+        # the usual case in a large structure: products of x and y, and one with the powers of z
+        (one, other), (pair, power) = (part.to(index.device) for part in _pairs(degree))
+        sums = ((weights * x)[one] * y[other]) @ z.T
+        return weights.new_zeros(size, len(pair)).index_add(0, first, sums[pair, power][None])
+    a, b, c = _powers(degree, degree - 1).to(directions.device)
+    return segment_sum(((weights * x)[a] * y[b] * z[c]).T, index, size)
 
 
 @dataclass(frozen=True)
