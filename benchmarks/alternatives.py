@@ -12,7 +12,7 @@ Errors, jumps and derivatives are in units of the spread of the network over rot
 all is that of this library's machinery, which turns copies of one neighbor list.
 
 Run: python -m benchmarks.alternatives (about 10 minutes). Writes results/alternatives.json and
-prints the table of docs/performance.md.
+the figure of docs/performance.md, and prints its tables.
 """
 
 import math
@@ -27,6 +27,7 @@ from torch_geometric.data import Batch, Data
 
 from backbones import PET
 from backbones.atomistic.libraries import original_index_select
+from benchmarks._alternatives_figure import draw
 from benchmarks._data import acetylacetone
 from benchmarks._record import read_result, write_result
 from benchmarks._text import markdown, progress, short
@@ -280,6 +281,7 @@ def _said(row: Mapping[str, Any], key: str) -> str:
 
 def main() -> None:
     path = write_result("alternatives", measure())
+    draw(read_result("alternatives")["structures"], ("ethanol", "benzene", "CO2"))
     for key in ("all", "ethanol", "benzene", "CO2"):
         print(table(key), end="\n\n")
     print(path)

@@ -9,11 +9,17 @@ import torch
 from torch import Tensor
 from torch._C import _functorch as functorch
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+from torch.autograd import forward_ad
 
 
 def is_transformed(values: Tensor) -> bool:
     """Whether a transform of ``torch.func`` keeps the graph, where it cannot be seen."""
     return bool(functorch.is_functorch_wrapped_tensor(values))
+
+
+def carries_derivatives(values: Tensor) -> bool:
+    """Whether derivatives are asked for, backward or forward."""
+    return values.requires_grad or forward_ad.unpack_dual(values).tangent is not None
 
 
 def is_mapped(values: Tensor) -> bool:

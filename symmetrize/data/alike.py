@@ -11,9 +11,9 @@ other way.
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from symmetrize.arrays.segments import join, places, segment_sum
+from symmetrize.arrays.transforms import carries_derivatives
 from symmetrize.data.copies import Source
 
 # Combinations of the positions of a structure that stand for all of them: three would do, but for
@@ -41,7 +41,7 @@ def alike(
     """
     every = torch.arange(len(index), device=index.device)
     turning = [name for name in source.inputs if name != "pos" and name in source.data]
-    differentiated = _carries_derivatives(source.vectors) or _carries_derivatives(rotations)
+    differentiated = carries_derivatives(source.vectors) or carries_derivatives(rotations)
     if turning or source.further or differentiated:
         return every, every
     combined = _combined(source)
@@ -59,10 +59,6 @@ def alike(
     same = (turned[one] - turned[other]).abs().amax((1, 2)) <= rounding * size[one]
     first = every.scatter_reduce(0, flat[one[same]], flat[other[same]], "amin")
     return first.unique(return_inverse=True)
-
-
-def _carries_derivatives(values: Tensor) -> bool:
-    return values.requires_grad or forward_ad.unpack_dual(values).tangent is not None
 
 
 def _combined(source: Source) -> Float[Tensor, "structures combinations 3"]:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from symmetrize.arrays.segments import counts, equal_rows, offsets, segment_sum
+from symmetrize.arrays.transforms import carries_derivatives
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ FAINT_ULPS = 2.0**-8
 def audible(ensemble: Ensemble, dtype: torch.dtype) -> Ensemble:
     """The members whose weight is not lost in the rounding of averages in ``dtype``."""
     faint = FAINT_ULPS * torch.finfo(dtype).eps
-    if ensemble.weights.requires_grad:
+    if carries_derivatives(ensemble.weights):
         faint = faint**2
     heard = ensemble.weights.detach() > faint
     return ensemble if bool(heard.all()) else ensemble.take(heard)
@@ -153,7 +154,7 @@ def merged(ensemble: Ensemble) -> Ensemble:
     would not, so that ensembles that carry gradients are left as they are.
     """
     rotations, weights = ensemble.rotations, ensemble.weights
-    if rotations.requires_grad or weights.requires_grad:
+    if carries_derivatives(rotations) or carries_derivatives(weights):
         return ensemble
     kind = ensemble.index * 4 + ensemble.isotropic * 2 + ensemble.auxiliary
     group, first = equal_rows(rotations.flatten(1), kind)

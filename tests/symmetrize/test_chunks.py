@@ -78,7 +78,7 @@ def peak(wrapped: Symmetrizer, data: Data) -> float:
 
 @scopes
 def test_memory_is_that_of_one_call(scope: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = clouds(40, points=12)
+    data = clouds(40 if scope == "structure" else 12, points=12)
     deep = Deep(width=128)
 
     def share() -> float:
@@ -114,9 +114,9 @@ def test_an_amount_of_memory_is_kept(scope: str, memory: int) -> None:
                 assert max(taken) > memory
 
 
-@scopes
+@pytest.mark.parametrize(("scope", "few", "many"), [("structure", 8, 64), ("center", 3, 18)])
 def test_work_is_linear_in_the_number_of_structures(
-    scope: str, monkeypatch: pytest.MonkeyPatch
+    scope: str, few: int, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrapped = model(scope, Deep(width=4), chunk_size=4)
 
@@ -128,10 +128,10 @@ def test_work_is_linear_in_the_number_of_structures(
         return counted.numbers / number
 
     work(1)  # what is made once
-    assert work(64) < 1.05 * work(8)
+    assert work(many) < 1.05 * work(few)
     # rows that are sorted for every call
     monkeypatch.setattr(Layout, "groups", lambda self, _, owner: Groups.of(owner, self.size))
-    assert work(64) > 1.15 * work(8)
+    assert work(many) > 1.15 * work(few)
 
 
 class _Counted(TorchDispatchMode):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from ase.build import bulk, molecule
 from torch import Tensor
+from torch.func import grad, jvp
 from torch_geometric.data import Batch, Data
 
 from backbones import PET
@@ -87,6 +88,26 @@ def test_the_virial_is_symmetric(name: str) -> None:
     # that of the network itself is not
     (bare,) = torch.autograd.grad(net.net(net.net.prepare(strained()))["energy"].sum(), strain)
     assert float((bare - bare.T).abs().max()) > 1e-4 * scale
+
+
+@structures
+def test_forward_derivatives_are_the_same(name: str) -> None:
+    """What is looked for without derivatives is without forward ones, too."""
+    net, data = model(), STRUCTURES[name]()
+    along = torch.randn(data.pos.shape, generator=torch.Generator().manual_seed(2)).double()
+
+    def energy(pos: Tensor) -> Tensor:
+        moved = data.clone()
+        moved.pos = pos
+        return net(moved)["energy"].sum()
+
+    work = -(forces_and_stress(net, data).forces * along).sum()
+    _, slope = jvp(energy, (data.pos,), (along,))
+    torch.testing.assert_close(slope, work, atol=1e-12, rtol=1e-12)
+    expected = hessian_vector_products(net, data, along)
+    _, found = jvp(grad(energy), (data.pos,), (along,))
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(found, expected, atol=1e-11 * scale, rtol=0)
 
 
 def test_a_turn_turns_its_blocks() -> None:

@@ -65,6 +65,10 @@ class Density:
     total: Float[Tensor, "size"]
     degree: int
 
+    def detached(self) -> "Density":
+        """The same without derivatives, backward and forward."""
+        return Density(self.coefficients.detach(), self.total.detach(), self.degree)
+
     def take(self, owners: Int[Tensor, "rows"]) -> "Density":
         """The densities of the given owners, in this order."""
         return Density(self.coefficients[owners], self.total[owners], self.degree)
@@ -283,6 +287,7 @@ def _products_on_the_grid(degree: int) -> Float[Tensor, "grid products"]:
 @torch.no_grad()
 def _found_maxima(density: Density) -> tuple[Float[Tensor, "maxima 3"], Int[Tensor, "maxima"]]:
     """All well-defined maxima of each density, and whose they are; without gradient."""
+    density = density.detached()
     directions, nearest = (part.to(density.total.device) for part in _grid(density.degree))
     products = _products_on_the_grid(density.degree).to(directions.device)
     values = density.coefficients @ products.T

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from symmetrize.arrays.safe import safe_log, safe_sqrt
 from symmetrize.arrays.switching import cutoff_switch, select
+from symmetrize.arrays.transforms import carries_derivatives
 from symmetrize.arrays.vectors import unit_vectors
 from symmetrize.frames.hierarchical.candidates import Candidates
 from symmetrize.frames.hierarchical.choosing import (
@@ -97,7 +98,8 @@ class EnvironmentChoice(Choice):
         kept = torch.nonzero(weights > 0)[:, 0]
         found = Candidates.normalized(directions[kept], weights[kept], index[kept], size)
         vectors, quality = self.offer.vectors, self.offer.log_quality
-        return found if vectors.requires_grad or quality.requires_grad else found.united()
+        derived = carries_derivatives(vectors) or carries_derivatives(quality)
+        return found if derived else found.united()
 
 
 def choice_of_environments(

@@ -348,7 +348,8 @@ def _long_axes(cloud: Vectors) -> Float[Tensor, "size 3 3"]:
     In it moments of an elongated cloud keep the digits of what is small beside what is large. It
     takes no part in the choice, which is the same in any axes up to rounding.
     """
-    outer = cloud.vectors[:, :, None] * cloud.vectors[:, None, :]
+    vectors = cloud.vectors.detach()  # forward derivatives, too
+    outer = vectors[:, :, None] * vectors[:, None, :]
     second = segment_sum(outer, cloud.index, cloud.size)
     whole = second.diagonal(dim1=-2, dim2=-1).sum(-1)
     second = second / torch.where(whole > 0, whole, 1.0)[:, None, None]
