@@ -1,10 +1,11 @@
 """What do other ways to make a network invariant cost, and what is left of the symmetry?
 
 One network (a small Point Edge Transformer, of random weights, and trained on the energies of the
-embedded molecules for the structures of their elements), an energy, and O(3), by this library's frames and by what others do, in one run: the quadratures of
-metatomic's ``SymmetrizedModel`` (targets of rank 0, 1 and 2) and of its ASE calculator (l_max 3, 5
-and 9), made by metatomic itself; the published pair frames (ECSE); PCA frames (frame averaging);
-and one random rotation for each evaluation, as i-PI's. For each: evaluations of the network, time
+embedded molecules for the structures of their elements), an energy, and O(3), by this library's
+frames and by what others do, in one run: the quadratures of metatomic's ``SymmetrizedModel``
+(targets of rank 0, 1 and 2) and of its ASE calculator (l_max 3, 5 and 9), made by metatomic itself;
+the published pair frames (ECSE); PCA frames (frame averaging); and one random rotation for each
+evaluation, as i-PI's. For each: evaluations of the network, time
 of an energy over that of the bare network, the largest error as the structure is turned, the
 largest jump and second derivative along a straight path, and the memory of forces.
 

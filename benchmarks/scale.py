@@ -1,10 +1,10 @@
 """Do time and memory grow linearly, from a hundred atoms to a hundred thousand?
 
-A very hot crystal of silicon (rattled by 0.4 Å) with a local Point Edge Transformer. Scope "center": the
-energy in chunks of 2,000 copies, and the energy with forces, where chunks are evaluated once more
-on the way back; a network of width 32 for all sizes, and one of the usual width 128 for 10,000
-atoms. Scope "structure": frames of a finite random cloud as a whole. Memory is the most that
-tensors took at once.
+A very hot crystal of silicon (rattled by 0.4 Å) with a local Point Edge Transformer. Scope
+"center": the energy in chunks of 2,000 copies, and the energy with forces, where chunks are
+evaluated once more on the way back; a network of width 32 for all sizes, and one of the usual width
+128 for 10,000 atoms. Scope "structure": frames of a finite random cloud as a whole. Memory is the
+most that tensors took at once.
 
 Run: python -m benchmarks.scale (about 2 minutes). Writes results/scale.json and prints the tables
 of docs/performance.md.

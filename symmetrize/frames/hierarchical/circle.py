@@ -57,19 +57,27 @@ class Circle:
 
     def vectors(self, across: Float[Tensor, "rows 2"]) -> Float[Tensor, "rows 3"]:
         """Transverse vectors with these components."""
-        return (self.frames[:, :, 1:] @ across[..., None])[..., 0]
+        return torch.bmm(self.frames[:, :, 1:], across[..., None])[..., 0]
 
     def roots(
         self, wave: Float[Tensor, "rows 2"], order: Int[Tensor, "rows"]
     ) -> tuple[Float[Tensor, "roots 3"], Int[Tensor, "roots"]]:
         """The ``order`` directions of azimuth psi with exp(i order psi) along the wave, by row."""
-        usable = wave.square().sum(-1) > FAINTEST**4
-        cosine, sine = torch.where(usable[:, None], wave, wave.new_tensor([1.0, 0.0])).unbind(-1)
         row, turn = ranges(order)
         turn = 2 * math.pi * turn.to(wave.dtype)
-        angle = (torch.atan2(sine, cosine)[row] + turn) / order[row]
-        directions = torch.stack([angle.cos(), angle.sin()], dim=-1)
-        return self.take(row).vectors(directions), row
+        angle = (phases(wave)[row] + turn) / order[row]
+        return self.take(row).at(angle), row
+
+    def at(self, azimuth: Float[Tensor, "rows"]) -> Float[Tensor, "rows 3"]:
+        """Unit vectors of these azimuths."""
+        return self.vectors(torch.stack([azimuth.cos(), azimuth.sin()], dim=-1))
+
+
+def phases(wave: Float[Tensor, "rows 2"]) -> Float[Tensor, "rows"]:
+    """The phase of each wave; of what is rounding, zero."""
+    usable = wave.square().sum(-1) > FAINTEST**4
+    cosine, sine = torch.where(usable[:, None], wave, wave.new_tensor([1.0, 0.0])).unbind(-1)
+    return torch.atan2(sine, cosine)
 
 
 def steady_azimuths(
@@ -89,11 +97,12 @@ def steady_azimuths(
     succession = Succession((circle.reach > LINE).to(circle.reach.dtype))
     marks = circle.vectors(circle.relative(seen.marks()))
     wave, lever = _principal_wave(circle, seen)
-    directions, _ = circle.roots(wave, torch.full_like(lever, 2, dtype=torch.long))
-    directions = directions.reshape(-1, 2, 3)
+    # the two roots of the wave are opposite
+    direction = circle.at(phases(wave) / 2)
     size = (1 + dot(marks, marks)).sqrt()
-    sense = dot(directions, marks[:, None]) / size[:, None]
-    shares = step(0.5 + sense / (2 * levels.azimuth_sense))
+    sense = dot(direction, marks) / (2 * levels.azimuth_sense * size)
+    shares = step(0.5 + torch.stack([sense, -sense], dim=-1))
+    directions = torch.stack([direction, -direction], dim=1)
     succession.take(directions, shares, ramp(lever, *levels.transverse))
     if len(succession.waiting()):
         directions, lever = unit_vectors(marks)

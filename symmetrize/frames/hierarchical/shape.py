@@ -43,19 +43,30 @@ class Shape:
     """Low moments of the clouds of several owners, lengths in the unit of each.
 
     Attributes:
-        dipole: (size, 3), sum of those of species and of distances, each divided by its
-            sensitivity, so that its length is a lever.
-        moments: (size, 5, 3, 3), stacked so that all are turned at once; see the properties.
+        rows: (size, 16, 3), five symmetric matrices and the dipole under each other, so that all
+            are turned at once; see the properties.
         evenness: (size,), sum of squared weights / sum of weights.
         stillness: (size,), squared noise of second moments of vectors of the size ``STILL``. Added
             to theirs, it keeps what is relative to it smooth where all vectors vanish, as the
             local vectors of a perfect crystal do.
     """
 
-    dipole: Float[Tensor, "size 3"]
-    moments: Float[Tensor, "size 5 3 3"]
+    rows: Float[Tensor, "size 16 3"]
     evenness: Float[Tensor, "size"]
     stillness: Float[Tensor, "size"]
+
+    @property
+    def dipole(self) -> Float[Tensor, "size 3"]:
+        """Sum of the dipoles of species and of distances, each divided by its sensitivity.
+
+        So its length is a lever.
+        """
+        return self.rows[:, 15]
+
+    @property
+    def moments(self) -> Float[Tensor, "size 5 3 3"]:
+        """All matrices."""
+        return self.rows[:, :15].unflatten(1, (5, 3))
 
     @property
     def pointing(self) -> Float[Tensor, "size 2 3 3"]:
@@ -74,11 +85,11 @@ class Shape:
 
     def seen_in(self, frames: Float[Tensor, "rows 3 3"], owner: Int[Tensor, "rows"]) -> "Shape":
         """The shape of the owner of each frame, in its axes, which are columns."""
-        # R^T M R, with the matrices of an owner under each other, as they are symmetric
-        turned = (self.moments[owner].flatten(1, 2) @ frames).reshape(-1, 5, 3, 3)
-        turned = (turned.transpose(2, 3).flatten(1, 2) @ frames).reshape(-1, 5, 3, 3)
-        dipole = (self.dipole[owner, None] @ frames)[:, 0]
-        return Shape(dipole, turned, self.evenness[owner], self.stillness[owner])
+        # R^T M R is (M R)^T R, as M is symmetric
+        once = torch.bmm(self.rows[owner], frames)
+        across = once[:, :15].unflatten(1, (5, 3)).transpose(2, 3).flatten(1, 2)
+        rows = torch.cat([torch.bmm(across, frames), once[:, 15:]], dim=1)
+        return Shape(rows, self.evenness[owner], self.stillness[owner])
 
     def marks(self) -> Float[Tensor, "size 2"]:
         """The y and z components of all that points away from the x axis, as levers.
@@ -148,4 +159,4 @@ def shape_of(
     evenness = squares / total
     moments = [second, marked, second * evenness[:, None, None], noise, extent]
     stillness = STILL**2 * (squares + 1e-12)
-    return Shape(dipole, torch.stack(moments, dim=1), evenness, stillness)
+    return Shape(torch.cat([*moments, dipole[:, None]], dim=1), evenness, stillness)

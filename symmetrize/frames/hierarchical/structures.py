@@ -357,6 +357,6 @@ def _long_axes(cloud: Vectors) -> Float[Tensor, "size 3 3"]:
     held = HELD * torch.arange(3, dtype=second.dtype, device=second.device)
     axes = torch.linalg.eigh(second + torch.diag(held)).eigenvectors
     # orthogonal to the last digit
-    axes = 1.5 * axes - 0.5 * axes @ (axes.transpose(1, 2) @ axes)
+    axes = 1.5 * axes - 0.5 * torch.bmm(axes, torch.bmm(axes.transpose(1, 2), axes))
     x, y, z = axes.unbind(-1)
     return axes * dot(torch.linalg.cross(x, y), z).sign()[:, None, None]
