@@ -5,14 +5,14 @@ embedded molecules for the structures of their elements), an energy, and O(3), b
 frames and by what others do, in one run: the quadratures of metatomic's ``SymmetrizedModel``
 (targets of rank 0, 1 and 2) and of its ASE calculator (l_max 3, 5 and 9), made by metatomic itself;
 the published pair frames (ECSE); PCA frames (frame averaging); and one random rotation for each
-evaluation, as i-PI's. For each: evaluations of the network, time
-of an energy over that of the bare network, the largest error as the structure is turned, the
-largest jump and second derivative along a straight path, and the memory of forces.
+evaluation, as i-PI's. For each: evaluations of the network, time of an energy over that of the bare
+network, the largest error as the structure is turned, the largest jump and second derivative along
+straight paths, and the memory of forces.
 
 Errors, jumps and derivatives are in units of the spread of the network over rotations. The time of
 all is that of this library's machinery, which turns copies of one neighbor list.
 
-Run: python -m benchmarks.alternatives (about 10 minutes). Writes results/alternatives.json and
+Run: python -m benchmarks.alternatives (about 15 minutes). Writes results/alternatives.json and
 the figure of docs/performance.md, and prints its tables.
 """
 
@@ -50,9 +50,9 @@ from symmetrize.frames import Vectors, assemble, random_rotations
 CUTOFF = 4.5
 RATTLE = 0.03  # in Å, of the structures, which are symmetric at rest
 TURNS, ROUNDS, CHUNK = 8, 5, 256
-# Of straight paths of 0.3 Å: their number, points, finer looks at the largest step, and evaluations
-# beyond which they are too long to follow
-PATHS, PATH, LENGTH, LOOKS, FEW = 3, 101, 0.3, 6, 150
+# Of straight paths of 0.3 Å: their number, points, finer looks at the largest step, and atoms in all
+# evaluations beyond which they are too long to follow
+PATHS, PATH, LENGTH, LOOKS, FEW = 3, 101, 0.3, 6, 1500
 # Structures of the elements of the embedded molecules, and steps of training on these
 TRAINED, STEPS, BATCH = ("water", "ethanol", "CO2", "benzene"), 1500, 16
 RANDOM = "one random rotation (i-PI)"
@@ -199,10 +199,10 @@ def of_structure(data: Data, net: PET) -> dict[str, Any]:
             "bare": lambda: energies(_bare(net), [data]),
             "whole": lambda model=model: energies(model, [data]),
         }
-        times = medians(milliseconds(sides, ROUNDS if number < FEW else 1))
+        times = medians(milliseconds(sides, ROUNDS if number * len(data.pos) < FEW else 1))
         row = {"evaluations": number, "time_over_bare": times["whole"] / times["bare"]}
         row["rotation_error"] = _error(model, data, elements) / spread
-        if number < FEW:
+        if number * len(data.pos) < FEW:
             each = [_along_a_path(model, data, direction) for direction in directions]
             row |= {k: max(one[k] for one in each) / spread for k in each[0]}
             row["memory_over_bare"] = _memory(model, data) / _memory(_bare(net), data)
