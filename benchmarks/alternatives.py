@@ -50,7 +50,7 @@ from symmetrize.frames import Vectors, assemble, random_rotations
 CUTOFF = 4.5
 RATTLE = 0.03  # in Å, of the structures, which are symmetric at rest
 TURNS, ROUNDS, CHUNK = 8, 5, 256
-# Of straight paths of 0.3 Å: their number, points, finer looks at the largest step, and atoms in all
+# Of straight paths of 0.3 Å: their number, points, looks at the largest step, and the atoms in all
 # evaluations beyond which they are too long to follow
 PATHS, PATH, LENGTH, LOOKS, FEW = 3, 101, 0.3, 6, 1500
 # Structures of the elements of the embedded molecules, and steps of training on these

@@ -207,7 +207,7 @@ class Look:
 
     def moved(self, u: Float[Tensor, "rows 3"], move: Float[Tensor, "rows 2"]) -> Tensor:
         """The directions moved along the tangents."""
-        return unit_vectors(u + (self.tangents @ move[..., None])[..., 0])[0]
+        return unit_vectors(u + torch.bmm(self.tangents, move[..., None])[..., 0])[0]
 
     def where(self, better: Bool[Tensor, "rows"], other: "Look") -> "Look":
         """Row by row this one or another."""
@@ -239,9 +239,10 @@ class Terrain:
         second = second[:, [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(-1, 3, 3)
         tangents = torch.stack(transverse_basis(u), dim=-1)
         eye = torch.eye(2, dtype=u.dtype, device=u.device)
-        curvature = tangents.transpose(1, 2) @ second @ tangents
+        curvature = torch.bmm(torch.bmm(tangents.transpose(1, 2), second), tangents)
         curvature = curvature - dot(first, u)[:, None, None] * eye
-        return Look(value[:, 0], tangents, (first[:, None] @ tangents)[:, 0], curvature)
+        slope = torch.bmm(first[:, None], tangents)[:, 0]
+        return Look(value[:, 0], tangents, slope, curvature)
 
     def _values(self, products: Tensor, owner: Tensor) -> Float[Tensor, "rows 10"]:
         """Each row of products times the coefficients of its owner."""
@@ -327,8 +328,8 @@ def _climbed(
         bend, modes = torch.linalg.eigh(look.curvature)
         bend = bend.abs()
         bend = torch.maximum(bend, 1e-3 * bend.amax(-1, keepdim=True))
-        along = (look.slope[:, None] @ modes)[:, 0] / torch.where(bend > 0, bend, 1.0)
-        move = (modes @ along[..., None])[..., 0]
+        along = torch.bmm(look.slope[:, None], modes)[:, 0] / torch.where(bend > 0, bend, 1.0)
+        move = torch.bmm(modes, along[..., None])[..., 0]
         length = move.square().sum(-1).sqrt()
         taken = torch.minimum(length, reach)
         there = look.moved(u, move * (taken / torch.where(length > 0, length, 1.0))[:, None])
