@@ -180,7 +180,9 @@ def _moments(
     if len(first) and bool((index == first).all()):
         # the usual case in a large structure: products of x and y, and one with the powers of z
         (one, other), (pair, power) = (part.to(index.device) for part in _pairs(degree))
-        sums = ((weights * x)[one] * y[other]) @ z.T
+        # index_select: faster than indexing
+        products = (weights * x).index_select(0, one) * y.index_select(0, other)
+        sums = products @ z.T
         return weights.new_zeros(size, len(pair)).index_add(0, first, sums[pair, power][None])
     a, b, c = _powers(degree, degree - 1).to(directions.device)
     return segment_sum(((weights * x)[a] * y[b] * z[c]).T, index, size)
