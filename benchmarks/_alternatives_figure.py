@@ -24,21 +24,20 @@ def draw(structures: Mapping[str, Mapping[str, Any]], chosen: tuple[str, str, st
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, 3, figsize=(11, 4), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 3, figsize=(11, 4.2), sharey=True, layout="constrained")
     for axes, structure in zip(panels, chosen, strict=True):
         for name, row in structures[structure].items():
-            if "refused" in row:
+            if "rotation_error" not in row:
                 continue
             kind = next(key for key in LOOKS if name.startswith(key))
             color, marker = LOOKS[kind]
-            jumps = row.get("jump", 0.0) > 1e-6 and kind != "one random"
             axes.plot(
                 row["evaluations"],
                 max(row["rotation_error"], ROUNDING),
                 color=color,
                 marker=marker,
                 markersize=15 if kind == "this library" else 8,
-                markeredgecolor="red" if jumps else "black",
+                markeredgecolor="black",
                 linestyle="none",
             )
         axes.set(xscale="log", yscale="log", title=structure, xlabel="evaluations of the network")
@@ -49,7 +48,7 @@ def draw(structures: Mapping[str, Mapping[str, Any]], chosen: tuple[str, str, st
         panels[0].plot(
             [], [], color=color, marker=marker, linestyle="none", label=label.get(kind, kind)
         )
-    panels[0].legend(fontsize=8, loc="center right")
+    figure.legend(fontsize=9, loc="outside lower center", ncols=len(LOOKS))
     FIGURE.parent.mkdir(exist_ok=True)
     figure.savefig(FIGURE, dpi=150)
     plt.close(figure)
