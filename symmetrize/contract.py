@@ -12,17 +12,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from symmetrize.arguments import representations_of
 from symmetrize.declaration import Declaration, Outputs
-from symmetrize.groups import GROUPS, Group
+from symmetrize.groups import GROUPS, UPRIGHT, Direction, Group, as_direction, is_axial
 from symmetrize.outputs import Spec
 from symmetrize.plain import plain
 from symmetrize.representation import Representation
 
 # Number of continuous derivatives; None where none is claimed
 Smoothness: TypeAlias = int | float | None
+# Along which directions a cloud may be moved: all, or only those across the axis of the group
+Translations: TypeAlias = Literal["all", "across"]
 # Words for what JSON and TOML have no value for
 WORDS: dict[str, dict[str, float | None]] = {
     "group": {"none": None},
@@ -39,8 +41,8 @@ class Contract:
             once read. For a network without symmetry: how they are meant to turn.
         inputs: how attributes of the data turn, beside ``pos`` and ``cell``.
         positions: names of further positions beside ``pos``, which turn and move along with it.
-        group: "O(3)" or "SO(3)", under which the outputs turn exactly; None for no claim, as of a
-            network that is to be symmetrized.
+        group: "O(3)" or "SO(3)", or "O(2)" or "SO(2)" about an axis, under which the outputs turn
+            exactly; None for no claim, as of a network that is to be symmetrized.
         smoothness: number of continuous derivatives with respect to positions, on every path along
             which points keep their identity: ``math.inf``, an order, 0 for continuous with kinks
             (max pooling, ReLU), or None for no claim (hard cutoffs, nearest neighbors).
@@ -53,6 +55,9 @@ class Contract:
         periodic: whether ``cell`` and ``pbc`` are understood.
         min_distance: least distance of two points, images among them, from which on all this holds,
             as of a potential with a repulsive core; None if it holds for points in one place, too.
+        axis: that of "O(2)" and "SO(2)"; where each structure has its own, the name of the input,
+            which turns along, so that the claim is one of O(3) or SO(3). None without an axis.
+        translations: "all", or "across" if outputs depend on where points are along the axis.
 
     Permutation and translation need no mention: every model on point clouds claims both. Networks
     that choose some of several points at equal distance (nearest neighbors, sampled points) meet
@@ -76,6 +81,8 @@ class Contract:
     periodic: bool
     positions: tuple[str, ...]
     min_distance: float | None
+    axis: Direction | str | None
+    translations: Translations
 
     def __init__(
         self,
@@ -90,6 +97,8 @@ class Contract:
         periodic: bool = False,
         positions: Sequence[str] = (),
         min_distance: int | float | None = None,
+        axis: Sequence[int | float] | str | None = None,
+        translations: Translations = "all",
     ) -> None:
         if group not in (*GROUPS, None):
             names = ", ".join(map(repr, GROUPS))
@@ -128,6 +137,8 @@ class Contract:
                 f"`min_distance` is {min_distance} but must be a positive length{below}; None if "
                 "points may be in one place"
             )
+        along = axis_for(group, axis)
+        check_translations(translations, along)
         claims = {
             "outputs": Declaration.of(outputs),
             "inputs": representations_of({} if inputs is None else inputs),
@@ -140,6 +151,8 @@ class Contract:
             "periodic": periodic,
             "positions": names_of_positions(positions),
             "min_distance": None if min_distance is None else float(min_distance),
+            "axis": along,
+            "translations": translations,
         }
         for name, value in claims.items():
             object.__setattr__(self, name, value)
@@ -224,6 +237,40 @@ def names_of_positions(names: Sequence[str]) -> tuple[str, ...]:
             "`positions` names 'pos', which are positions without being named: leave it out"
         )
     return tuple(dict.fromkeys(names))
+
+
+def axis_for(group: Group | None, axis: Any) -> Direction | str | None:
+    """The axis that goes with a group: upright if nothing is said, none in space.
+
+    Raises:
+        ValueError: if it has no direction, or the group needs none.
+
+    >>> axis_for("SO(2)", None), axis_for("O(3)", None)
+    ((0.0, 0.0, 1.0), None)
+    """
+    if isinstance(axis, str) or (axis is None and not is_axial(group)):
+        return axis
+    if not is_axial(group):
+        raise ValueError(
+            f"`axis` is {axis!r} but `group` is {group!r}, which treats all directions alike: "
+            "about an axis take 'O(2)' (rotations and reflections) or 'SO(2)' (rotations only)"
+        )
+    return UPRIGHT if axis is None else as_direction(axis)
+
+
+def check_translations(translations: Any, axis: Direction | str | None) -> None:
+    """Refuse translations across an axis that is not there.
+
+    Raises:
+        ValueError: naming what is allowed.
+    """
+    if translations not in get_args(Translations):
+        raise ValueError(f"`translations` is {translations!r} but must be 'all' or 'across'")
+    if translations == "across" and axis is None:
+        raise ValueError(
+            "`translations` is 'across' but there is no axis to be across of: it goes with the "
+            "groups 'O(2)' and 'SO(2)'"
+        )
 
 
 def lowest(one: Smoothness, other: Smoothness) -> Smoothness:

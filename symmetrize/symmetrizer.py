@@ -30,15 +30,24 @@ from symmetrize.arrays.segments import counts, offsets
 from symmetrize.arrays.transforms import is_transformed
 from symmetrize.average import Averages
 from symmetrize.chunks import Fitting, bytes_of, evenly, recomputed
-from symmetrize.contract import Contract, contract_of, lowest, names_of_positions
+from symmetrize.contract import (
+    Contract,
+    Translations,
+    axis_for,
+    check_translations,
+    contract_of,
+    lowest,
+    names_of_positions,
+)
 from symmetrize.data.alike import alike
 from symmetrize.data.copies import Copies, Source, as_they_are, turned_copies
 from symmetrize.data.home import abroad, at_home
 from symmetrize.declaration import Declaration, Outputs
 from symmetrize.frames import Ensemble, Frames, HierarchicalFrames
+from symmetrize.frames.base import check_has_group
 from symmetrize.frames.ensemble import audible, drawn, merged
 from symmetrize.frames.random import random_ensemble
-from symmetrize.groups import GROUPS, Group
+from symmetrize.groups import GROUPS, Group, has_reflections, is_axial
 from symmetrize.network.caller import Caller
 from symmetrize.network.calling import without_autocast
 from symmetrize.outputs import Spec
@@ -75,7 +84,8 @@ class Symmetrizer(nn.Module):
         frames: a family of frames; if None ``HierarchicalFrames``, with the cutoff of the network's
             contract where it has one; for scope "center" 1.3 times its receptive field, as what it
             sees near the end of an environment without other neighbors is lost.
-        group: "O(3)", rotations and reflections, or "SO(3)", rotations only.
+        group: "O(3)", rotations and reflections, or "SO(3)", rotations only; about an axis "O(2)",
+            with reflections across planes that hold it, or "SO(2)", for clouds that stand upright.
         scope: "structure" turns structures as a whole; "center" gives each point an environment
             and frames of its own, within the cutoff of the frames, and one row of output.
         reduce: with scope "center", "sum" or "mean" over the centers of each structure instead of
@@ -99,6 +109,12 @@ class Symmetrizer(nn.Module):
             those of a ligand, or query points: they are measured from the same origin and turn
             with it, and take part in choosing frames. Vectors, which do not move along with the
             cloud, are ``inputs``. None for those in the network's contract. With scope "structure".
+        axis: that of the groups "O(2)" and "SO(2)", three numbers, z if not given: the network sees
+            it where it is. Or the name of an attribute with one vector for each structure, such as
+            the direction of gravity in each scan: the network sees all of them along z, and
+            outputs turn with clouds and attribute together.
+        translations: "all", or "across": along the axis the network sees positions as they are
+            (a height above the ground), and across it from the centroid or the center.
 
     The order of smoothness is that of the network, or of the frames where that is lower. Positions
     are measured from the centroid of the structure, or from the center, so that the result does
@@ -136,6 +152,8 @@ class Symmetrizer(nn.Module):
         prepare: Callable[[Any], Any] | None = None,
         positions: Sequence[str] | None = None,
         progress: Callable[[int, int], None] | None = None,
+        axis: Sequence[int | float] | Tensor | str | None = None,
+        translations: Translations = "all",
     ) -> None:
         super().__init__()
         check_network(net)
@@ -172,6 +190,12 @@ class Symmetrizer(nn.Module):
         # a module only to have its parameters and its device follow those of the network
         self.auxiliary = self.frames.auxiliary
         self.group: Group = _one_of("group", group, GROUPS)
+        check_has_group(self.frames, group)
+        self.axis = _axis_of(group, axis)
+        check_translations(translations, self.axis)
+        self.translations: Translations = translations
+        if isinstance(self.axis, str):
+            self.inputs[self.axis] = as_representation("1o")
         self.reduce = _one_of("reduce", reduce, (None, *get_args(Reduce)))
         self.train_with: Training = _one_of("training", training, get_args(Training))
         self.generator = generator
@@ -206,6 +230,8 @@ class Symmetrizer(nn.Module):
             "chunk_size": (self.chunk_size, None),
             "memory": (self.memory, None),
             "training": (self.train_with, "all"),
+            "axis": (self.axis, axis_for(self.group, None)),
+            "translations": (self.translations, "all"),
         }
         others = "".join(
             f", {name}={value!r}" for name, (value, usual) in unusual.items() if value != usual
@@ -255,12 +281,21 @@ class Symmetrizer(nn.Module):
                 if name not in ("pos", "cell", *self.positions)
             },
             positions=self.positions,
-            group=self.group if self.frames.is_exact else None,
+            group=self._claimed if self.frames.is_exact else None,
+            axis=self.axis if self.frames.is_exact else None,
+            translations=self.translations,
             smoothness=lowest(order, frames),
             periodic=declared is not None and declared.periodic,
             min_distance=None if declared is None else declared.min_distance,
             **scope.locality(self._view),
         )
+
+    @property
+    def _claimed(self) -> Group:
+        """The group that outputs turn under; an axis among the inputs turns along with all."""
+        if not isinstance(self.axis, str):
+            return self.group
+        return "O(3)" if has_reflections(self.group) else "SO(3)"
 
     def ensemble(self, data: Data) -> Ensemble:
         """The frames of each structure (or center) of the data, in the dtype of its positions."""
@@ -294,7 +329,15 @@ class Symmetrizer(nn.Module):
 
     @property
     def _view(self) -> View:
-        return View(self.inputs, self.positions, self.frames, self.prepare, self.reduce)
+        return View(
+            self.inputs,
+            self.positions,
+            self.frames,
+            self.prepare,
+            self.reduce,
+            self.axis,
+            self.translations,
+        )
 
     @without_autocast()
     def _scene(self, data: Data) -> Scene:
@@ -306,7 +349,7 @@ class Symmetrizer(nn.Module):
         """Frames R_p and weights w_p of each cloud: all of them, or one of each."""
         if which == "random":
             device = scene.source.vectors.device
-            return random_ensemble(scene.size, device, self.group, self.generator)
+            return random_ensemble(scene.size, device, self.group, self.generator, scene.axis)
         ensemble = scene.ensemble(self.frames, self.group, self.declaration.degree)
         if which == "sampled":
             return drawn(ensemble, self.generator)
@@ -375,6 +418,16 @@ class Symmetrizer(nn.Module):
             else:
                 found = call()
             yield some, found
+
+
+def _axis_of(group: Group, axis: Any) -> Any:
+    """The axis of the group, as given, or the name of an attribute."""
+    if isinstance(axis, str) and not is_axial(group):
+        raise ValueError(
+            f"`axis` names {axis!r} but `group` is {group!r}, which treats all directions alike: "
+            "take group='O(2)' or 'SO(2)'"
+        )
+    return axis_for(group, axis)
 
 
 def _one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:

@@ -4,6 +4,11 @@ from collections.abc import Iterator
 
 import jaxtyping
 import pytest
+from hypothesis import settings
+
+# The same examples in every run; those of tests that are marked as deep, too
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture

@@ -22,14 +22,15 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from equivariance_tests.checks.base import OfModels, Outcome
-from equivariance_tests.clouds import TURNS, Cloud, Turn
+from equivariance_tests.clouds import Cloud, Turn
 from equivariance_tests.clouds.cases import unrelated, unrelated_crystals
+from equivariance_tests.clouds.turns import turns_of
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.model.answers import Answers
 from equivariance_tests.model.subject import Subject
 from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
-from symmetrize.groups import has_reflections
+from symmetrize.groups import UPRIGHT, frame_along
 from symmetrize.representation import as_representation
 
 # What is wrong must be wrong by this part of the spread, on one of the unrelated clouds at least
@@ -37,7 +38,6 @@ CONTRADICTION = 0.01
 SEVERAL = 8
 # What is added to a model to make it wrong, in units of the spread
 TILT = 0.1
-ROTATION, REFLECTION = TURNS["generic"], TURNS["improper"]
 
 
 class Indifferent(Failure):
@@ -85,11 +85,13 @@ def contradictions(trial: Trial, clouds: Sequence[Cloud]) -> Iterator[tuple[str,
     structures = trial.structures(clouds)
 
     def answers(model: Subject, turn: Turn) -> Answers:
-        turned = [one.turned(turn.matrix(), contract) for one in structures]
+        turned = [one.turned(trial.matrix(turn), contract) for one in structures]
         return model([one.rounded(trial.dtype) for one in turned])
 
-    turns = [ROTATION, REFLECTION] if has_reflections(contract.group) else [ROTATION]
-    here, there = trial(structures), {turn: answers(trial.subject, turn) for turn in turns}
+    turns = [wrong.turn for wrong in wrong_declarations(contract)]
+    rotation = turns_of(contract.group or "SO(3)")["generic"]
+    here = trial(structures)
+    there = {turn: answers(trial.subject, turn) for turn in dict.fromkeys(turns)}
     for wrong in wrong_declarations(contract):
         scale = scales[wrong.output][wrong.columns]
         if bool(torch.isfinite(scale).all()):
@@ -98,10 +100,10 @@ def contradictions(trial: Trial, clouds: Sequence[Cloud]) -> Iterator[tuple[str,
             yield wrong.said, float((change / scale).abs().max())
 
     tilted = replace(trial.subject, net=Tilted(trial))
-    turned = tilted(structures).turned(ROTATION.matrix(), contract)
-    for name, values in answers(tilted, ROTATION).minus(turned).values.items():
+    turned = tilted(structures).turned(trial.matrix(rotation), contract)
+    for name, values in answers(tilted, rotation).minus(turned).values.items():
         if bool(torch.isfinite(scales[name]).any()):
-            said = f"{name} plus {TILT:g} of its spread times z^2"
+            said = f"{name} plus {TILT:g} of its spread times the square of a coordinate"
             yield said, float((values / scales[name]).abs().max())
 
 
@@ -130,7 +132,10 @@ def wrong_declarations(contract: Contract) -> Iterator[Wrong]:
     >>> [wrong.said for wrong in wrong_declarations(Contract({"dipole": "1o"}, group="SO(3)"))]
     ['1o of dipole as what does not turn']
     """
-    rotation, reflection = ROTATION.matrix(), REFLECTION.matrix()
+    axis = contract.axis if isinstance(contract.axis, tuple) else UPRIGHT
+    turns = turns_of(contract.group or "SO(3)")
+    turn, mirror = turns["generic"], turns.get("improper")
+    rotation = turn.matrix(axis)
     for name, output in contract.outputs.items():
         scalars: dict[str, list[int]] = {}
         for block in output.representation.blocks:
@@ -141,19 +146,19 @@ def wrong_declarations(contract: Contract) -> Iterator[Wrong]:
             elif part.lmax == 0:  # the antisymmetric tensor of rank 3, which no rotation changes
                 said = f"the first index of {part} of {name} as all that turns"
                 matrix = torch.kron(rotation, torch.eye(part.dim // 3).double())
-                yield Wrong(said, name, columns, ROTATION, matrix)
+                yield Wrong(said, name, columns, turn, matrix)
             else:
                 said = f"{part} of {name} as what does not turn"
-                yield Wrong(said, name, columns, ROTATION, torch.eye(part.dim).double())
-            if has_reflections(contract.group):
+                yield Wrong(said, name, columns, turn, torch.eye(part.dim).double())
+            if mirror is not None:
                 said = f"{part} of {name} with the other parity"
-                yield Wrong(said, name, columns, REFLECTION, -part.matrices(reflection))
+                yield Wrong(said, name, columns, mirror, -part.matrices(mirror.matrix(axis)))
         for label, columns in scalars.items():
             said = f"three {label} of {name} as a vector"
             repeated = (3 * columns)[: max(3, len(columns))]
             for first in range(len(repeated) - 2):
                 three = repeated[first : first + 3]
-                yield Wrong(said, name, three, ROTATION, rotation)
+                yield Wrong(said, name, three, turn, rotation)
 
 
 class Tilted:
@@ -162,15 +167,21 @@ class Tilted:
     def __init__(self, trial: Trial) -> None:
         self.net, self.outputs = trial.subject.net, trial.contract.outputs
         self.scales, self.unit = trial.scales, trial.setting.unit
+        axis = trial.contract.axis
+        self.along = (
+            frame_along(axis)[:, 1] if isinstance(axis, tuple) else frame_along(UPRIGHT)[:, 0]
+        )
 
     def __call__(self, batch: Batch) -> Any:
         """z^2, of each point from the mean, or its mean over points, times the scale.
+
+        Or the square of a coordinate across the axis of the contract.
 
         To a row of an edge, that of its first end.
         """
         size = batch.num_graphs
         count = torch.bincount(batch.batch, minlength=size).clamp(min=1)
-        z = batch.pos[:, 2] / self.unit
+        z = batch.pos @ self.along.to(batch.pos) / self.unit
         mean = z.new_zeros(size).index_add(0, batch.batch, z) / count
         each = (z - mean[batch.batch]).square()
         added = {

@@ -81,6 +81,7 @@ def _by_hand(trial: Trial, structure: Structure) -> dict[str, Float[Tensor, "row
             return None
         points = structure.all_positions
         middle = points.mean(0) if len(points) else torch.zeros(3, dtype=torch.float64)
+        middle = structure.free(middle, trial.contract)
         total: dict[str, Float[Tensor, "rows dim"]] = {}
         for rotation, weight in zip(ensemble.rotations, ensemble.weights, strict=True):
             matrix = rotation.to("cpu", torch.float64)

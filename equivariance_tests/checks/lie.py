@@ -4,9 +4,9 @@ With a generator X of rotations, a skew matrix, and a covector c,
 
     grad(c . F) . (X x) = c . d rho(X) F,
 
-for rotations about each axis. What rotates is differentiated: positions, lattice vectors, inputs.
-The law holds point by point, not between a cloud and a turned one: it says nothing on reflections,
-and does not see a step.
+for rotations about each axis, or that of the contract. What rotates is differentiated: positions,
+lattice vectors, inputs. The law holds point by point, not between a cloud and a turned one: it says
+nothing on reflections, and does not see a step.
 
 Source: Gruver et al., arXiv 2210.02984. They report the mean over inputs; here the worst counts.
 """
@@ -29,6 +29,7 @@ from equivariance_tests.measure.rounding import EXACT, ROUNDINGS, rounding
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.model.slopes import weighed
 from equivariance_tests.report.failures import Failure, first_line
+from symmetrize.groups import Direction, is_axial
 from symmetrize.representation import Representation, as_representation
 
 COVECTORS = 2
@@ -82,6 +83,22 @@ def generator(representation: Representation, axis: int) -> Float[Tensor, "dim d
     return torch.einsum("k,kij->ij", weights, matrices)
 
 
+def about(representation: Representation, axis: Direction) -> Float[Tensor, "dim dim"]:
+    """The same for rotations about any axis."""
+    return sum(
+        (x * generator(representation, i) for i, x in enumerate(axis) if x),
+        torch.zeros(representation.dim, representation.dim, dtype=torch.float64),
+    )
+
+
+def _axes(trial: Trial) -> list[Direction]:
+    """About which infinitesimal rotations are tried."""
+    if is_axial(trial.contract.group):
+        assert isinstance(trial.contract.axis, tuple)
+        return [trial.contract.axis]
+    return [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)]
+
+
 def _turned_at_rest(trial: Trial, structures: Sequence[Structure], seed: int) -> list[Measured]:
     """Both sides on each structure, for one covector."""
     covector = trial.covector(seed=seed)
@@ -126,7 +143,8 @@ def _judged(
         for i, one, noise, own in zip(large, few, digits, answers, strict=True):
             arm = (noise * one.positions.norm(dim=1)).sum()
             bounds[i] += ROUNDINGS * float(arm + own)
-    words = [AXES[int(axis)] for axis in torch.cat(axes)]
+    named = AXES if len(_axes(trial)) == 3 else ["the axis"]
+    words = [named[int(axis)] for axis in torch.cat(axes)]
     return [
         Measured(float(e), float(b), _said(float(e), float(b), word), details={"axis": word})
         for e, b, word in zip(error, bounds, words, strict=True)
@@ -159,7 +177,8 @@ def _both_sides(
         returned = trial.subject.raw(batch)
         total = weighed(trial.subject, returned, covector, batch).sum()
     slopes = torch.autograd.grad(total, list(given.values()), allow_unused=True)
-    change = torch.zeros(3, len(structures), dtype=trial.dtype, device=trial.subject.device)
+    axes = _axes(trial)
+    change = torch.zeros(len(axes), len(structures), dtype=trial.dtype, device=trial.subject.device)
     lever = torch.zeros_like(change[0])
     missing = ""
     with torch.no_grad():
@@ -171,17 +190,17 @@ def _both_sides(
             rows, slope = (
                 x.reshape(len(owner), -1, leaves[name].dim) for x in (given[name], slope)
             )
-            for axis in range(3):
-                turned = rows @ generator(leaves[name], axis).T.to(rows)
-                change[axis].index_add_(0, owner, (turned * slope).sum((1, 2)))
+            for i, axis in enumerate(axes):
+                turned = rows @ about(leaves[name], axis).T.to(rows)
+                change[i].index_add_(0, owner, (turned * slope).sum((1, 2)))
             lever.index_add_(0, owner, (rows.norm(dim=2) * slope.norm(dim=2)).sum(1))
-        for axis in range(3):
+        for i, axis in enumerate(axes):
             outputs = trial.contract.outputs
             turned_back = {
-                name: generator(outputs[name].representation, axis).T @ c
+                name: about(outputs[name].representation, axis).T @ c
                 for name, c in covector.items()
             }
-            change[axis] -= weighed(trial.subject, returned, turned_back, batch)
+            change[i] -= weighed(trial.subject, returned, turned_back, batch)
     return change.double().cpu(), lever.double().cpu(), missing
 
 

@@ -17,14 +17,14 @@ from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.clusters import CLUSTERS
 from equivariance_tests.clouds.point_group import point_group, symmetrized
 from equivariance_tests.clouds.solids import SOLIDS
-from equivariance_tests.clouds.turns import GENERIC_ORIENTATION
+from equivariance_tests.clouds.turns import GENERIC_ORIENTATION, turns_of
 from equivariance_tests.measure.rounding import EXACT
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.measure.worst import Errors, Note, place_of
 from equivariance_tests.model.answers import Answers
 from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
-from symmetrize.groups import contains
+from symmetrize.groups import UPRIGHT, contains
 
 SYMMETRIC = (
     *("atom", "empty", "pair", "coincident", "line", "plane", "pyramid"),
@@ -98,9 +98,12 @@ def symmetries(
     trial: Trial, structure: Structure
 ) -> tuple[Float[Tensor, "elements 3 3"], Int[Tensor, "elements points"]]:
     """The elements of the point group that the contract speaks of."""
-    matrices, permutations = point_group(structure, _misfit(structure))
-    assert trial.contract.group is not None, "the law is skipped where none is claimed"
-    inside = contains(trial.contract.group, matrices)
+    contract = trial.contract
+    assert contract.group is not None, "the law is skipped where none is claimed"
+    turns = torch.stack([trial.matrix(turn) for turn in turns_of(contract.group).values()])
+    matrices, permutations = point_group(structure, _misfit(structure), turns)
+    axis = contract.axis if isinstance(contract.axis, tuple) else UPRIGHT
+    inside = contains(contract.group, matrices, axis)
     return matrices[inside], permutations[inside]
 
 

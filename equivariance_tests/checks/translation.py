@@ -1,4 +1,4 @@
-"""F(x + t) = F(x): only differences of positions count.
+"""F(x + t) = F(x): only differences of positions count, or those across the axis of the contract.
 
 Far from the origin coordinates have fewer digits. So that clouds of one shape are compared, x + t
 is rounded first, and its partner is what was rounded minus t, which takes no rounding.
@@ -65,10 +65,10 @@ class Shift(Law):
     def errors(self, trial: Trial, structures: Sequence[Structure]) -> Errors:
         """Two calls of the model."""
         moved = [self._moved(trial, one) for one in structures]
-        back = [one.moved(-self._by(trial)) for one in moved]
+        back = [one.moved(-self._by(trial, one)) for one in moved]
         worst = Worst(trial, len(structures))
         change = trial(moved).minus(trial(back))
-        worst.add(change, f"as the cloud moves by {self._by(trial).tolist()}")
+        worst.add(change, f"as the cloud moves by {self._by(trial, structures[0]).tolist()}")
         return worst.found
 
     def bounds(self, trial: Trial, structures: Sequence[Structure]) -> Tensor:
@@ -79,12 +79,12 @@ class Shift(Law):
         """At the far end, too."""
         return [self._moved(trial, one) for one in structures]
 
-    def _by(self, trial: Trial) -> Float[Tensor, "3"]:
+    def _by(self, trial: Trial, structure: Structure) -> Float[Tensor, "3"]:
         shift = trial.setting.unit * torch.tensor(self.shift, dtype=torch.float64)
-        return shift.to(trial.dtype).double()
+        return structure.free(shift, trial.contract).to(trial.dtype).double()
 
     def _moved(self, trial: Trial, structure: Structure) -> Structure:
-        return structure.moved(self._by(trial)).rounded(trial.dtype)
+        return structure.moved(self._by(trial, structure)).rounded(trial.dtype)
 
 
 def worst(outcomes: Sequence[Outcome]) -> Outcome:

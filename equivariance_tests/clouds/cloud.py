@@ -23,7 +23,7 @@ from equivariance_tests.clouds.edges import Edges
 from equivariance_tests.clouds.rattled import rattled
 from equivariance_tests.clouds.strata import CUTOFF, FINITE
 from equivariance_tests.clouds.structure import Structure
-from equivariance_tests.clouds.turns import UNTURNED, Quaternion, Turn
+from equivariance_tests.clouds.turns import UNTURNED, Quaternion, Turn, standing
 from symmetrize import Contract
 
 # Further positions of a decorated cloud
@@ -224,7 +224,11 @@ class Setting:
         if isinstance(cloud, Given) and cloud.given is not None:
             return cloud.given
         rng = np.random.default_rng(cloud.seed)
+        # clouds along their axes are along that of the contract
+        axis = self.contract.axis
         matrix = Turn(cloud.turn).matrix()
+        if axis is not None and not isinstance(axis, str):
+            matrix = standing(axis) @ matrix
         factor = 10.0**cloud.scale
         cell = pbc = kinds = None
         if cloud.stratum in CRYSTALS:
@@ -295,6 +299,9 @@ class Setting:
             shape = (rows, *representation.value_shape)
             drawn = torch.as_tensor(rng.integers(-4, 5, size=shape) / 4.0)
             inputs[name] = representation.symmetrize_indices(drawn * cloud.decorated)
+            if name == self.contract.axis:  # it has a direction, that of the cloud or another
+                own = Turn(cloud.turn).matrix()[:, 2:].T
+                inputs[name] = own + drawn / 4 if cloud.decorated else own
         # one in the middle of the cloud leaves its symmetry alone
         further = {}
         for name in self.contract.positions:

@@ -28,7 +28,9 @@ EXCHANGE = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
 
 
 def point_group(
-    structure: Structure, tolerance: int | float = 1e-9
+    structure: Structure,
+    tolerance: int | float = 1e-9,
+    turns: Float[Tensor, "turns 3 3"] | None = None,
 ) -> tuple[Float[Tensor, "elements 3 3"], Int[Tensor, "elements points"]]:
     """Matrices and permutations of the elements, the identity among them.
 
@@ -37,6 +39,7 @@ def point_group(
             species in one place are exchangeable: one of their permutations is given.
         tolerance: how far an element may map a point from the point that it becomes, relative to
             the extent of the cloud.
+        turns: that stand for the group of points in one place; ``TURNS`` if not given.
 
     >>> from equivariance_tests.clouds import Cloud, Setting
     >>> matrices, permutations = point_group(Setting().structure(Cloud("cube")))
@@ -52,7 +55,8 @@ def point_group(
     kinds = _kinds(points, structure.species, within)
     crossed = torch.linalg.cross(points[:, None], points[None, :]).norm(dim=-1)
     if extent == 0.0:
-        candidates = torch.stack([turn.matrix() for turn in TURNS.values()])
+        named = [turn.matrix() for turn in TURNS.values()]
+        candidates = torch.stack(named) if turns is None else turns
     elif float(crossed.max()) <= within * extent:
         candidates = _about_a_line(points)
     else:

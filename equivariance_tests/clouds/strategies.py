@@ -14,8 +14,8 @@ from equivariance_tests.clouds.cloud import Cloud, Setting
 from equivariance_tests.clouds.crystals import CRYSTALS
 from equivariance_tests.clouds.rattled import DISTANCES, PERFECT
 from equivariance_tests.clouds.strata import FINITE
-from equivariance_tests.clouds.turns import GENERIC_ORIENTATION, IMPROPER, PROPER, UNTURNED, Turn
-from symmetrize.groups import Group, has_reflections
+from equivariance_tests.clouds.turns import GENERIC_ORIENTATION, UNTURNED, Turn, turns_of
+from symmetrize.groups import Group, has_reflections, is_axial
 
 LARGEST_SEED = 99
 # So many times the largest number of points: a quarter of the clouds, about, lacks some points
@@ -85,10 +85,13 @@ def batches(max_structures: int = 4, max_points: int = 6) -> st.SearchStrategy[l
 
 @st.composite
 def turns(draw: Callable[..., Any], group: Group = "O(3)") -> Turn:
-    """An element of the group: one of the special ones, or a generic one."""
-    improper = IMPROPER if has_reflections(group) else {}
+    """An element of the group, about z if it has an axis: a special one, or a generic one."""
     if draw(st.booleans()):
-        return draw(st.sampled_from([*PROPER.values(), *improper.values()]))
+        return draw(st.sampled_from([*turns_of(group).values()]))
     whole = st.integers(-3, 3)
+    improper = draw(st.booleans()) if has_reflections(group) else False
+    if is_axial(group):
+        one, other = draw(st.tuples(whole, whole).filter(any))
+        return Turn((0, one, other, 0) if improper else (one, 0, 0, other), 0.0, improper)
     quaternion = draw(st.tuples(whole, whole, whole, whole).filter(any))
-    return Turn(quaternion, 0.0, draw(st.booleans()) if improper else False)
+    return Turn(quaternion, 0.0, improper)

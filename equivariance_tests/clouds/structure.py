@@ -100,6 +100,14 @@ class Structure:
         further = {name: others + shift for name, others in self.further.items()}
         return replace(self, positions=self.positions + shift, further=further)
 
+    def free(self, shift: Float[Tensor, "3"], contract: Contract) -> Float[Tensor, "3"]:
+        """The part of a shift that the contract says to change nothing."""
+        if contract.translations == "all":
+            return shift
+        axis = contract.axis
+        along = self.inputs[axis][0] if isinstance(axis, str) else shift.new_tensor(axis)
+        return shift - (shift @ along) / (along @ along) * along
+
     @property
     def all_positions(self) -> Float[Tensor, "all_points 3"]:
         """Positions and further ones."""

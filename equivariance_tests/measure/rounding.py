@@ -27,10 +27,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.clouds import Structure, Turn
+from equivariance_tests.clouds import Structure
 from equivariance_tests.clouds.cases import unrelated
 from equivariance_tests.clouds.strategies import clouds
-from equivariance_tests.clouds.turns import GENERIC_ORIENTATION
+from equivariance_tests.clouds.turns import turns_of
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.model.answers import Answers
 
@@ -176,7 +176,7 @@ def own_rounding(
         some = [structures[i] for i in left]
         noise = bent(some, stride)
         if trial.contract.group:
-            matrix = Turn(GENERIC_ORIENTATION).matrix()
+            matrix = trial.matrix(turns_of(trial.contract.group)["generic"])
             turned = [one.turned(matrix, trial.contract) for one in some]
             noise = torch.fmax(noise, bent([t.rounded(trial.dtype) for t in turned], stride))
         found[left] = torch.fmin(found[left], noise.nan_to_num(nan=0.0))

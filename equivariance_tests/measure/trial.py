@@ -15,13 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from equivariance_tests.clouds import Cloud, Setting, Structure
+from equivariance_tests.clouds import Cloud, Setting, Structure, Turn
 from equivariance_tests.clouds.cases import UNRELATED
 from equivariance_tests.measure.spread import Spread, spread_of
 from equivariance_tests.model.answers import Answers
 from equivariance_tests.model.slopes import attached
 from equivariance_tests.model.subject import Subject
 from symmetrize import Contract
+from symmetrize.groups import UPRIGHT
 
 SEED = 20231
 T = TypeVar("T")
@@ -97,6 +98,11 @@ class Trial:
     def dtype(self) -> torch.dtype:
         """Of the positions."""
         return self.subject.dtype
+
+    def matrix(self, turn: Turn) -> Float[Tensor, "3 3"]:
+        """A turn, about the axis of the contract if its group has one."""
+        axis = self.contract.axis
+        return turn.matrix(UPRIGHT if axis is None or isinstance(axis, str) else axis)
 
     def structures(self, clouds: Sequence[Cloud]) -> list[Structure]:
         """What clouds describe, as exactly as the dtype of the model can say it."""

@@ -16,7 +16,7 @@ def turning_errors(
     worst = Worst(trial, len(structures))
     # every structure of a batch turns alike, so that what leaks between them turns too
     for name, turn in turns.items():
-        matrix = turn.matrix()
+        matrix = trial.matrix(turn)
         turned = [one.turned(matrix, contract).rounded(trial.dtype) for one in structures]
         worst.compare(trial(turned), here.turned(matrix, contract), f"under {name} {turn}")
     return worst.found

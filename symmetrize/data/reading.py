@@ -10,9 +10,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symmetrize.arrays.finite import check_finite
+from symmetrize.arrays.vectors import unit_vectors
 from symmetrize.data.boundary import species_of
 from symmetrize.data.periods import periods
 from symmetrize.data.rows import Layout
+from symmetrize.groups import Direction
+from symmetrize.points.axis import Axis
 from symmetrize.points.cloud import Field, Points
 from symmetrize.representation import Representation, as_representation
 
@@ -71,8 +74,41 @@ def check_inputs(data: Data, layout: Layout, inputs: Mapping[str, Representation
         check_finite(name, value)
 
 
+def axis_of(data: Data, layout: Layout, axis: Direction | str | None) -> Axis | None:
+    """The axis of each structure: one for all, or an attribute by its name, which is turned to z.
+
+    Raises:
+        ValueError: if the attribute is not one vector for each structure, or a vector is zero.
+    """
+    if axis is None:
+        return None
+    if not isinstance(axis, str):
+        return Axis.of_all(axis, layout.size, data.pos.device)
+    rows = layout.rows.get(axis)
+    each = torch.arange(layout.size, device=data.pos.device)
+    # of single points, a row is theirs as well
+    if rows is None or not torch.equal(rows.owner, each) or data[axis].numel() != 3 * layout.size:
+        raise ValueError(
+            f"`axis` names {axis!r}, of shape {tuple(data[axis].shape)}, but it must hold one "
+            f"vector for each of the {layout.size} structures: data.{axis} of shape (1, 3) in "
+            "each, collated by Batch.from_data_list"
+        )
+    directions, lengths = unit_vectors(data[axis].double().reshape(layout.size, 3))
+    if bool((lengths == 0).any()):
+        nothing = int(torch.nonzero(lengths == 0)[0, 0])
+        raise ValueError(
+            f"`axis` names {axis!r}, which is zero in structure {nothing}: without a direction "
+            'there is no turn about it; for structures without an axis use group="O(3)"'
+        )
+    return Axis(directions)
+
+
 def read_points(
-    data: Data, layout: Layout, further: Sequence[str] = (), fields: Collection[Field] = ()
+    data: Data,
+    layout: Layout,
+    further: Sequence[str] = (),
+    fields: Collection[Field] = (),
+    axis: Axis | None = None,
 ) -> Points:
     """The structures of a batch, as frames see them.
 
@@ -110,6 +146,7 @@ def read_points(
         cell=None if found is None else found.cell,
         pbc=None if found is None else found.pbc,
         fields=tuple(fields),
+        axis=axis,
     )
 
 

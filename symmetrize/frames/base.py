@@ -8,14 +8,16 @@ calls itself, for what it cannot serve.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from symmetrize.frames.ensemble import Ensemble
-from symmetrize.groups import Group
+from symmetrize.groups import SPATIAL, UPRIGHT, Group, as_direction, is_axial
+from symmetrize.points.axis import Axis
 from symmetrize.points.cloud import Points, Vectors
 from symmetrize.points.environments import neighbor_environments
 
@@ -24,8 +26,10 @@ class Frames(ABC):
     """A family of frames.
 
     ``frames(positions, batch)`` returns the ensemble of each structure of a batch; the
-    ``Symmetrizer`` calls ``of_structures`` or ``of_centers``. In all of them ``group`` is "O(3)"
-    or "SO(3)", and ``degree`` is the largest angular momentum of the outputs to be averaged.
+    ``Symmetrizer`` calls ``of_structures`` or ``of_centers``. In all of them ``group`` is one of
+    ``groups``, and ``degree`` is the largest angular momentum of the outputs to be averaged. About
+    an axis, "O(2)" and "SO(2)", frames keep ``cloud.axis``: each takes ``cloud.axis.seen`` to the
+    direction of its owner.
 
     A family of one's own overrides ``of_clouds``, which both come to, and says what it claims in
     ``smoothness``, ``is_exact`` and ``fixed``. ``of_structures`` is overridden where a structure is
@@ -51,6 +55,8 @@ class Frames(ABC):
     cutoff: float | None = None
     #: whether averages are exactly equivariant, and not only up to what a network can see
     is_exact: bool = True
+    #: the groups that there are frames for
+    groups: tuple[Group, ...] = SPATIAL
     #: whether they are the same for all clouds, so that averages and derivatives commute
     fixed: bool = False
 
@@ -109,6 +115,7 @@ class Frames(ABC):
         cell: Float[Tensor, "size 3 3"] | None = None,
         pbc: Bool[Tensor, "size 3"] | None = None,
         group: Group = "O(3)",
+        axis: Sequence[int | float] | Tensor = UPRIGHT,
         degree: int = 2,
         scope: Literal["structure", "center"] = "structure",
     ) -> Ensemble:
@@ -121,14 +128,22 @@ class Frames(ABC):
             species: (P,) integers, such as atomic numbers.
             cell: (B, 3, 3) lattice vectors as rows, for periodic structures.
             pbc: (B, 3) whether each lattice vector is a period.
-            group: "O(3)" or "SO(3)".
+            group: "O(3)" or "SO(3)"; "O(2)" or "SO(2)" about an axis.
+            axis: that of the last two.
             degree: largest angular momentum of the outputs to be averaged.
             scope: "structure", or "center" for the environment of each point within the cutoff.
 
         Raises:
-            ValueError: if scope is "center" and these frames have no cutoff.
+            ValueError: if scope is "center" and these frames have no cutoff, or if there are none
+                for the group.
         """
+        check_has_group(self, group)
         structures = Points.of(positions, batch, scores=scores, species=species, cell=cell, pbc=pbc)
+        if is_axial(group):
+            along = as_direction(axis)
+            structures = replace(
+                structures, axis=Axis.of_all(along, structures.size, positions.device)
+            )
         structures = self.scored(structures)
         if scope == "structure":
             ensemble = self.of_structures(structures, group, degree)
@@ -141,6 +156,19 @@ class Frames(ABC):
             clouds = neighbor_environments(structures, self.cutoff)
             ensemble = self.of_centers(clouds, group, degree)
         return ensemble.to(positions.dtype)
+
+
+def check_has_group(frames: Frames, group: Group) -> None:
+    """Refuse a group that a family has no frames for.
+
+    Raises:
+        ValueError: with the groups that it has.
+    """
+    if group not in frames.groups:
+        raise ValueError(
+            f"`group` is {group!r} but {type(frames).__name__} has frames for "
+            f"{', '.join(map(repr, frames.groups))} only: HierarchicalFrames has some for all"
+        )
 
 
 def _shown(value: Any) -> str:

@@ -16,7 +16,14 @@ from torch import Tensor
 
 from symmetrize.frames.base import Frames
 from symmetrize.frames.ensemble import Ensemble, assemble
-from symmetrize.groups import Group, has_reflections
+from symmetrize.groups import (
+    GROUPS,
+    Group,
+    has_reflections,
+    is_axial,
+    reflection_along,
+    turns_about,
+)
 from symmetrize.points.cloud import Vectors
 
 # Orders of the rules of Lebedev and Laikov without negative weights.
@@ -34,7 +41,8 @@ class QuadratureFrames(Frames):
     input, it has angular content up to ``degree - l``. No ordinary network is that band-limited:
     the error falls with the degree, but at a fixed degree it is of the network and not of rounding.
 
-    Group SO(3), and O(3) with every rotation also inverted. Not exact. As smooth as the network.
+    Group SO(3), and O(3) with every rotation also inverted; about an axis ``degree`` + 1 turns, and
+    under O(2) their reflections. Not exact. As smooth as the network.
     Number of rotations: (points of the Lebedev rule) x (``degree`` + 1), twice that under O(3):
 
         degree      1   2   3   5    7    9    11
@@ -54,6 +62,7 @@ class QuadratureFrames(Frames):
 
     is_exact = False
     fixed = True
+    groups = GROUPS
 
     def __init__(self, degree: int = 5, cutoff: float | None = None) -> None:
         if not 1 <= degree <= LEBEDEV_ORDERS[-1]:
@@ -70,14 +79,22 @@ class QuadratureFrames(Frames):
 
     def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
         """The rotations, once for each cloud; ``degree`` plays no role."""
-        rotations, weights = rule(self.degree)
+        size, device, axis = cloud.size, cloud.vectors.device, cloud.axis
+        if is_axial(group) and axis is not None:
+            angles = torch.arange(self.degree + 1, dtype=torch.float64) / (self.degree + 1)
+            rotations = turns_about(axis.seen, 2 * math.pi * angles)
+            weights, reflection = torch.ones_like(angles), reflection_along(axis.seen)
+        else:
+            rotations, weights = rule(self.degree)
+            reflection = -torch.eye(3, dtype=rotations.dtype)
         if has_reflections(group):
-            rotations, weights = torch.cat([rotations, -rotations]), torch.cat([weights, weights])
-        size, device = cloud.size, cloud.vectors.device
+            rotations = torch.cat([rotations, rotations @ reflection])
+            weights = torch.cat([weights, weights])
         index = torch.arange(size, device=device).repeat_interleave(len(weights))
-        return assemble(
-            rotations.to(device).repeat(size, 1, 1), weights.to(device).repeat(size), index, size
-        )
+        rotations = rotations.to(device).repeat(size, 1, 1)
+        if axis is not None:
+            rotations = axis.upright[index] @ rotations
+        return assemble(rotations, weights.to(device).repeat(size), index, size)
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from symmetrize.arrays.safe import safe_sqrt
 from symmetrize.arrays.segments import counts, segment_sum
 from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.arrays.vectors import dot, safe_norm
+from symmetrize.points.axis import Axis
 from symmetrize.representation import Representation
 
 # A cloud that rounding alone could have spread over this many units in the last place of its
@@ -65,6 +66,7 @@ class Points:
         cell: (size, 3, 3), lattice vectors as rows, or None for finite clouds.
         pbc: (size, 3), whether each lattice vector is a period, or None.
         fields: what else turns with the structures.
+        axis: of each structure, if frames turn about one.
     """
 
     positions: Float[Tensor, "points 3"]
@@ -75,6 +77,7 @@ class Points:
     cell: Float[Tensor, "size 3 3"] | None
     pbc: Bool[Tensor, "size 3"] | None
     fields: Collection[Field] = ()
+    axis: Axis | None = None
 
     @classmethod
     def of(
@@ -129,6 +132,7 @@ class Points:
             None if self.cell is None else self.cell[structures],
             None if self.pbc is None else self.pbc[structures],
             [replace(f, values=f.values[k], index=place[f.index[k]]) for f, k in fields],
+            None if self.axis is None else self.axis.of(structures),
         )
 
     @property
@@ -159,6 +163,7 @@ class Vectors:
         cutoff: radius at which points come and go, for the environment of a center; None for a
             whole structure.
         fields: what else turns with the owners.
+        axis: of each owner, if frames turn about one.
     """
 
     vectors: Float[Tensor, "points 3"]
@@ -168,6 +173,7 @@ class Vectors:
     resolution: Float[Tensor, "size"]
     cutoff: float | None = None
     fields: Collection[Field] = ()
+    axis: Axis | None = None
 
     @classmethod
     def of(
@@ -180,6 +186,7 @@ class Vectors:
         log_scores: Float[Tensor, "points"] | None = None,
         resolution: Float[Tensor, "size"] | None = None,
         fields: Collection[Field] = (),
+        axis: Axis | None = None,
     ) -> "Vectors":
         """Vectors with what was left out filled in: equal scores, exact vectors, no fields.
 
@@ -196,6 +203,7 @@ class Vectors:
             resolution=vectors.new_zeros(size) if resolution is None else resolution,
             cutoff=cutoff,
             fields=fields,
+            axis=axis,
         )
 
     @property
@@ -217,13 +225,16 @@ class Vectors:
         )
 
     def seen_in(self, axes: Float[Tensor, "size 3 3"]) -> "Vectors":
-        """Vectors and fields in the axes of a frame of each owner, which are columns."""
+        """Vectors, fields and axis in a frame of each owner, whose axes are columns."""
         vectors = (self.vectors[:, None] @ axes[self.index])[:, 0]
         fields = [
             replace(f, values=f.representation.rotate(f.values, axes[f.index].transpose(1, 2)))
             for f in self.fields
         ]
-        return replace(self, vectors=vectors, fields=fields)
+        axis = self.axis
+        if axis is not None:
+            axis = replace(axis, directions=(axis.directions[:, None] @ axes)[:, 0])
+        return replace(self, vectors=vectors, fields=fields, axis=axis)
 
 
 def about_centroid(
@@ -255,6 +266,7 @@ def centered_cloud(structures: Points) -> Vectors:
         log_scores=structures.log_scores,
         resolution=resolution,
         fields=structures.fields,
+        axis=structures.axis,
     )
 
 

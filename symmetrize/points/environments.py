@@ -76,4 +76,5 @@ def _cloud(structures: Points, pairs: Neighbors, cutoff: float) -> Vectors:
         len(structures.positions),
         cutoff,
         log_scores=structures.log_scores[pairs.neighbor],
+        axis=None if structures.axis is None else structures.axis.of(structures.batch),
     )

@@ -16,10 +16,11 @@ from symmetrize.contract import Contract, Smoothness
 from symmetrize.data.clusters import clusters
 from symmetrize.data.forms import plain_tensor
 from symmetrize.data.layout import is_same, layout, renewed
-from symmetrize.data.reading import check_inputs, fields_of, read_points
+from symmetrize.data.reading import axis_of, check_inputs, fields_of, read_points
 from symmetrize.data.rows import Layout, RowsOf
 from symmetrize.frames import Ensemble, Frames
 from symmetrize.groups import Group
+from symmetrize.points.axis import Axis
 from symmetrize.points.cloud import Vectors
 from symmetrize.points.environments import environments
 from symmetrize.scopes.scene import Answers, Reduce, Scene
@@ -57,6 +58,11 @@ class _Environments(Scene):
         'with scope "center" edges are those of the data itself, none that `prepare` finds in '
         "environments: set data.edge_index before the data is wrapped, and let prepare keep it"
     )
+
+    @property
+    def axis(self) -> Axis | None:
+        """That of the structure of each center."""
+        return self.neighbors.axis
 
     def ensemble(self, frames: Frames, group: Group, degree: int) -> Ensemble:
         """The frames of each center."""
@@ -102,8 +108,12 @@ class Centers(Scope):
         assert view.frames.cutoff is not None, "checked when the symmetrizer was made"
         rows = layout(data)
         check_inputs(data, rows, view.inputs)
-        structures = view.frames.scored(read_points(data, rows))
+        axis = axis_of(data, rows, view.axis)
+        structures = view.frames.scored(read_points(data, rows, axis=axis))
         found = environments(structures, view.frames.cutoff)
+        if axis is not None and view.translations == "across":
+            heights = axis.along(structures.positions.double(), structures.batch)
+            found = replace(found, vectors=found.vectors + heights[found.owner])
         source, edges = clusters(data, rows, found, view.inputs)
         central = found.is_center
         each = torch.arange(len(rows.batch), device=central.device)
@@ -123,7 +133,8 @@ class Centers(Scope):
                 answers.pop("edge", None)  # they are no longer those of the data
             known = renewed(source.layout, before, prepared)
             source = replace(source, data=prepared, layout=known)
-        fields = fields_of(source.data, source.layout, view.inputs, envelope=found.envelope)
+        turning = {name: turns for name, turns in view.inputs.items() if name != view.axis}
+        fields = fields_of(source.data, source.layout, turning, envelope=found.envelope)
         neighbors = replace(found.cloud, fields=fields)
         return _Environments(source, answers, neighbors, rows, view.reduce, lengths)
 

@@ -19,6 +19,7 @@ from symmetrize.data.copies import Source
 from symmetrize.data.rows import RowsOf
 from symmetrize.frames import Ensemble, Frames
 from symmetrize.groups import Group
+from symmetrize.points.axis import Axis
 
 Reduce = Literal["sum", "mean"]
 
@@ -65,6 +66,11 @@ class Scene(ABC):
     def size(self) -> int:
         """Number of clouds."""
         return self.source.layout.size
+
+    @property
+    @abstractmethod
+    def axis(self) -> Axis | None:
+        """The axis of each cloud, if frames turn about one."""
 
     @abstractmethod
     def ensemble(self, frames: Frames, group: Group, degree: int) -> Ensemble:

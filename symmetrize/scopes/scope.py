@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from symmetrize.contract import Contract, Smoothness
+from symmetrize.contract import Contract, Smoothness, Translations
 from symmetrize.data.boundary import accepted
 from symmetrize.frames import Frames
+from symmetrize.groups import Direction
 from symmetrize.representation import Representation
 from symmetrize.scopes.scene import Reduce, Scene
 
@@ -27,6 +28,10 @@ class View:
         frames: whose cutoff ends environments, and which may score species.
         prepare: called once on what copies are made of, or None.
         reduce: sum or mean over the centers of each structure, or None for a row for each.
+        axis: about which frames turn: one for all, or by the name of an attribute; None for
+            frames in space.
+        translations: what positions are measured from: the centroid or the center, or across the
+            axis only, so that heights along it stay as they are.
     """
 
     inputs: Mapping[str, Representation]
@@ -34,6 +39,8 @@ class View:
     frames: Frames
     prepare: Callable[[Any], Any] | None
     reduce: Reduce | None
+    axis: Direction | str | None = None
+    translations: Translations = "all"
 
 
 class Scope(ABC):

@@ -10,10 +10,11 @@ import torch
 from symmetrize.contract import Contract
 from symmetrize.data.copies import Source
 from symmetrize.data.layout import layout
-from symmetrize.data.reading import check_inputs, fields_of, read_points
+from symmetrize.data.reading import axis_of, check_inputs, fields_of, read_points
 from symmetrize.data.rows import RowsOf
 from symmetrize.frames import Ensemble, Frames
 from symmetrize.groups import Group
+from symmetrize.points.axis import Axis
 from symmetrize.points.cloud import Points
 from symmetrize.scopes.scene import Answers, Scene
 from symmetrize.scopes.scope import Scope, View
@@ -28,6 +29,11 @@ class _Whole(Scene):
 
     structures: Points
 
+    @property
+    def axis(self) -> Axis | None:
+        """That of each structure."""
+        return self.structures.axis
+
     def ensemble(self, frames: Frames, group: Group, degree: int) -> Ensemble:
         """The frames of each structure."""
         return frames.of_structures(self.structures, group, degree)
@@ -37,16 +43,21 @@ class Structures(Scope):
     """The network sees whole structures, and every row that it returns counts."""
 
     def of_accepted(self, data: Data, view: View) -> Scene:
-        """Structures with positions from their centroid."""
+        """Structures with positions from their centroid, or from the axis through it."""
         if view.prepare is not None:
             data = view.prepare(data)
         rows = layout(data)
         check_inputs(data, rows, view.inputs)
-        turning = {name: turns for name, turns in view.inputs.items() if name not in view.positions}
+        known = (*view.positions, view.axis)
+        turning = {name: turns for name, turns in view.inputs.items() if name not in known}
         fields = fields_of(data, rows, turning)
-        structures = view.frames.scored(read_points(data, rows, view.positions, fields))
+        axis = axis_of(data, rows, view.axis)
+        structures = view.frames.scored(read_points(data, rows, view.positions, fields, axis))
+        vectors = structures.from_centroid.vectors
+        if axis is not None and view.translations == "across":
+            vectors = vectors + axis.along(structures.positions - vectors, structures.batch)
         numbers = [len(data[name]) for name in ("pos", *view.positions)]
-        vectors, *others = structures.from_centroid.vectors.split(numbers)
+        vectors, *others = vectors.split(numbers)
         further = dict(zip(view.positions, others, strict=True))
         each = torch.arange(rows.size, device=rows.batch.device)
         answers: dict[RowsOf, Answers] = {"structure": Answers(each), "point": Answers(rows.batch)}

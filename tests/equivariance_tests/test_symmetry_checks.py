@@ -369,7 +369,7 @@ def test_true_declarations_have_no_failing_control(spec: str) -> None:
 def test_control_notices_a_test_that_turns_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Structure, "turned", lambda self, matrix, contract: self)
     (found,) = failures(CHECKS["negative control"], Trial.of(Radial(), contract()))
-    assert "energy plus 0.1 of its spread times z^2" in str(found)
+    assert "energy plus 0.1 of its spread times the square of a coordinate" in str(found)
 
 
 def test_vacuous_parts_are_named() -> None:

@@ -18,32 +18,13 @@ from tests.common.laws import (
     elements,
     inputs_error,
 )
-from tests.common.networks import Counter, DeepSet, MessagePassing
+from tests.common.networks import Counter, DeepSet, MessagePassing, periodic_edges
 from tests.common.strata import (
     CASES,
     CUTOFF,
     TURNS,
     turn,
 )
-
-
-def periodic_edges(points: Tensor, cell: Tensor, pbc: list[bool], radius: float) -> Data:
-    """Edges to every image within the radius, by trying them all."""
-    ranges = [range(-5, 6) if p else range(1) for p in pbc]
-    steps = torch.cartesian_prod(*[torch.tensor(list(r)) for r in ranges])
-    vectors = points[None, None] + (steps.double() @ cell)[:, None, None] - points[None, :, None]
-    near = vectors.norm(dim=-1) < radius
-    near &= vectors.norm(dim=-1) > 1e-9
-    step, start, end = near.nonzero(as_tuple=True)
-    return Data(
-        pos=points,
-        cell=cell[None],
-        pbc=torch.tensor([pbc]),
-        edge_index=torch.stack([start, end]),
-        edge_shift=steps[step],
-        edge_vector=vectors[step, start, end],
-    )
-
 
 LATTICES: dict[str, tuple[list[list[float]], list[list[float]], list[bool]]] = {
     "skewed": (

@@ -18,6 +18,7 @@ from symmetrize.frames.hierarchical.candidates import Candidates
 from symmetrize.frames.hierarchical.refinement import refined
 from symmetrize.frames.mirror import mirrored
 from symmetrize.groups import Group, has_reflections
+from symmetrize.points.axis import Axis
 
 # Distance from the axis, in units of that at which a point counts half, below which derivatives of
 # an azimuth are left out. They add less than rounding there, of the order of this distance to the
@@ -64,6 +65,11 @@ class Choice(ABC):
     kind: str
     basis: Float[Tensor, "size 3 3"] | None
 
+    @property
+    @abstractmethod
+    def axis(self) -> Axis | None:
+        """The axis of each, in its basis, if frames turn about one; None to choose x axes."""
+
     @abstractmethod
     def axes(self) -> Candidates:
         """The x axes of positive weight; the weights of an owner sum to 1, to 0 for a point."""
@@ -84,14 +90,14 @@ def chosen(choice: Choice, group: Group, turns: int, max_frames: int) -> Ensembl
 
     Args:
         choice: what to choose from.
-        group: mirror images are for "O(3)".
+        group: mirror images are for "O(3)" and "O(2)".
         turns: that stand for a frame whose azimuth is ill defined.
         max_frames: largest number of frames of one owner.
 
     Raises:
         TooManyFramesError: if an owner needs more than ``max_frames``.
     """
-    axes = choice.axes()
+    axes = choice.axes() if choice.axis is None else _given(choice.axis)
     framed = segment_sum(axes.weights, axes.index, choice.size)
     _check_number(axes.index, choice, max_frames)
     azimuths = choice.azimuths(axes)
@@ -106,9 +112,18 @@ def chosen(choice: Choice, group: Group, turns: int, max_frames: int) -> Ensembl
     _check_number(owner, choice, max_frames)
     if choice.basis is not None:
         frames = choice.basis[owner] @ frames
+    if choice.axis is not None:
+        frames = choice.axis.placed(frames)
     # sums of weights that are one up to rounding leave nothing
     isotropic = torch.where(framed < 1 - 1e-12, 1 - framed, 0.0)
     return assemble(frames, weights, owner, choice.size, isotropic=isotropic)
+
+
+def _given(axis: Axis) -> Candidates:
+    """The axis of each owner as its only x axis."""
+    directions = axis.directions
+    owner = torch.arange(len(directions), device=directions.device)
+    return Candidates(directions, torch.ones_like(directions[:, 0]), owner)
 
 
 def _framed(

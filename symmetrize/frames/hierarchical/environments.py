@@ -31,6 +31,7 @@ from symmetrize.frames.hierarchical.offers import (
 from symmetrize.frames.hierarchical.settings import LINE_WIDTH, Selection, unit_of
 from symmetrize.frames.hierarchical.tensors import tensor_azimuths
 from symmetrize.frames.mirror import WIDTH, chirality
+from symmetrize.points.axis import Axis
 from symmetrize.points.cloud import FADE, Vectors
 
 
@@ -57,6 +58,11 @@ class EnvironmentChoice(Choice):
     def size(self) -> int:  # type: ignore[override]
         """Number of environments."""
         return self.cloud.size
+
+    @property
+    def axis(self) -> Axis | None:
+        """About which frames turn."""
+        return self.cloud.axis
 
     def axes(self) -> Candidates:
         """Directions of the best points, less those of environments that are single points."""

@@ -30,7 +30,7 @@ from symmetrize.frames.hierarchical.environments import choice_of_environments
 from symmetrize.frames.hierarchical.presets import PRESETS
 from symmetrize.frames.hierarchical.settings import Preset, unit_of
 from symmetrize.frames.hierarchical.structures import choice_of_crystals, choice_of_structures
-from symmetrize.groups import Group
+from symmetrize.groups import GROUPS, Group
 from symmetrize.points.cloud import Points, Vectors
 
 # K - degree turns more than the exactly collinear limit needs: what is left of an ill-defined
@@ -41,11 +41,12 @@ EXTRA_TURNS = 6
 class HierarchicalFrames(Frames):
     """The default frames: exact and smooth on every cloud, without an auxiliary model.
 
-    Group O(3) or SO(3). Exact on every input: atoms, dimers, collinear, planar, coincident and
-    tied points included. C-infinity in positions and vectors, with two exceptions: at exactly
-    collinear clouds the order is ``azimuths - degree - 1``, 5 by default; and where a whole
-    structure collapses to a point without ``cutoff`` or ``length_scale``, the passage takes place
-    within 1e-9 units, in effect a jump.
+    All groups; about an axis only azimuths are chosen. Exact on every input: atoms, dimers,
+    collinear, planar, coincident and tied points included; but for rings of more than 128 points at
+    equal distances, which are taken for circles. C-infinity in positions and vectors, with two
+    exceptions: at exactly collinear clouds the order is ``azimuths - degree - 1``, 5 by default;
+    and where a whole structure collapses to a point without ``cutoff`` or ``length_scale``, the
+    passage takes place within 1e-9 units, in effect a jump.
 
     Number of frames: one or two for most environments, molecules and large clouds; the order of the
     rotation group for a symmetric cloud, and a few times as many near some of them; ``azimuths``
@@ -86,6 +87,8 @@ class HierarchicalFrames(Frames):
     >>> HierarchicalFrames(5.0, preset="lean", species_scores={1: 0.01})
     HierarchicalFrames(cutoff=5.0, preset='lean', species_scores={1: 0.01})
     """
+
+    groups = GROUPS
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from symmetrize.arrays.safe import safe_sqrt
-from symmetrize.arrays.segments import counts, segment_sum
+from symmetrize.arrays.segments import counts, join, segment_sum
 from symmetrize.arrays.switching import ramp, select, step
 from symmetrize.arrays.vectors import dot, transverse_basis, unit_vectors
 from symmetrize.frames.hierarchical.candidates import Candidates
@@ -25,9 +25,14 @@ from symmetrize.frames.hierarchical.choosing import (
     part_off_the_line,
 )
 from symmetrize.frames.hierarchical.circle import (
+    ABOUT_ANY,
+    CHOSEN,
     Circle,
+    Waves,
     harmonic_azimuths,
     steady_azimuths,
+    waves_of_density,
+    waves_of_points,
 )
 from symmetrize.frames.hierarchical.crystals import bonds_of
 from symmetrize.frames.hierarchical.density import Density, density_axes, density_of
@@ -37,6 +42,7 @@ from symmetrize.frames.hierarchical.settings import LINE_WIDTH, Steadiness, unit
 from symmetrize.frames.hierarchical.shape import Shape, shape_of
 from symmetrize.frames.hierarchical.succession import Succession
 from symmetrize.frames.hierarchical.tensors import tensor_azimuths
+from symmetrize.points.axis import Axis
 from symmetrize.points.cloud import Points, Vectors, root_mean_square
 
 # Whole clouds of a smaller rms radius count as one point. With a length scale it is this part of
@@ -55,13 +61,11 @@ MAXIMUM, HARMONIC = (0.012, 0.02), (0.02, 0.045)
 # Lever at which a harmonic has lost half of its quality beside others
 FAINT = 0.05
 # Latitude of the circles about an axis on which azimuths are sought, south before north: not the
-# equator, which does not tell a prism from an antiprism. The coarsest density has the last word,
-# whatever it says, as it alone sees what is left near a line.
+# equator, which does not tell a prism from an antiprism.
 LATITUDE = 0.6
-CIRCLES = (
-    *((degree, sign * LATITUDE, False) for degree in DEGREES for sign in (-1, 1)),
-    (DEGREES[0], LATITUDE, True),
-)
+CIRCLES = tuple((degree, sign * LATITUDE) for degree in DEGREES for sign in (-1, 1))
+# By how much the handedness about an axis that was not chosen must be larger for one mirror image
+HAND_ABOUT_ANY = 2.0
 # Part of the points in all that there is off an axis, between which turns begin to start from the
 # azimuths of points instead of fields, and do so fully
 START = (0.2, 0.6)
@@ -117,6 +121,11 @@ class StructureChoice(Choice):
     def size(self) -> int:  # type: ignore[override]
         """Number of structures."""
         return self.seen.cloud.size
+
+    @property
+    def axis(self) -> Axis | None:
+        """About which frames turn."""
+        return self.seen.cloud.axis
 
     def axes(self) -> Candidates:
         """Dipoles, principal axes and maxima of densities; vectors of fields for single points."""
@@ -204,20 +213,33 @@ class StructureChoice(Choice):
     def _take_harmonics(
         self, succession: Succession, circle: Circle, owner: Tensor, marks: Tensor
     ) -> None:
-        """Azimuths from densities, the coarsest first; where all are faint, the best of that."""
-        for degree, latitude, last in CIRCLES:
+        """Azimuths from densities, the coarsest first; of what no density resolves, from points."""
+        window = CHOSEN if self.axis is None else ABOUT_ANY
+        for circles in (*CIRCLES, None):
             waiting = succession.waiting()
             if not len(waiting):
                 return
-            some = circle.take(waiting)
-            which, row = owner[waiting].unique(return_inverse=True)
-            density = self._density(degree, which).take(row)
-            number = self.seen.number[owner[waiting]]
+            some, whose = circle.take(waiting), owner[waiting]
+            number = self.seen.number[whose]
+            if circles is None:
+                waves = self._waves_of_points(some, whose, number)
+            else:
+                which, row = whose.unique(return_inverse=True)
+                density = self._density(circles[0], which).take(row)
+                waves = waves_of_density(some, density, circles[1], number)
             found, lever = harmonic_azimuths(
-                some, density, latitude, FAINT, number, marks[waiting], self.levels
+                some, waves, FAINT, marks[waiting], self.levels, window
             )
-            trust = (lever > 0).to(lever.dtype) if last else ramp(lever, *HARMONIC)
+            # the points have the last word, whatever they say
+            trust = (lever > 0).to(lever.dtype) if circles is None else ramp(lever, *HARMONIC)
             succession.give(found.shared(trust), trust, waiting)
+
+    def _waves_of_points(self, circle: Circle, owner: Tensor, number: Tensor) -> Waves:
+        """The circular harmonics of all directions of the owner of each axis."""
+        directions = self.seen.directions
+        row, point = join(owner, directions.index, self.size)
+        weights = self.seen.weights * directions.log_scores.exp()
+        return waves_of_points(circle, directions.vectors[point], weights[point], row, number)
 
     def _azimuths_of_fields(
         self, axes: Candidates
@@ -328,6 +350,8 @@ def choice_of_crystals(
 def _choice(
     seen: Seen, species: Int[Tensor, "points"] | None, levels: Steadiness
 ) -> StructureChoice:
+    if seen.cloud.axis is not None:
+        levels = replace(levels, hand=HAND_ABOUT_ANY * levels.hand)
     axes = _long_axes(seen.cloud)
     cloud = seen.cloud.seen_in(axes)
     alike = seen.directions is seen.cloud
