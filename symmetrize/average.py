@@ -12,6 +12,7 @@ from torch import Tensor
 from symmetrize.arrays.safe import safe_sqrt
 from symmetrize.arrays.segments import join, segment_log_mean, segment_sum
 from symmetrize.data.copies import Copies
+from symmetrize.data.plane import into_plane, into_space
 from symmetrize.data.rows import RowsOf
 from symmetrize.declaration import ONLY, Declaration, said_of
 from symmetrize.frames import Ensemble
@@ -139,6 +140,8 @@ class Average:
         """
         self._check(values, copies)
         representation, answers = self.output.representation, self.answers
+        if self.scene.source.is_flat:
+            values = into_space(representation, values)
         # sums of many members lose the digits that half precision has left
         values = values.to(torch.promote_types(values.dtype, torch.float32))
         copy, values, row = self._answering(values, copies)
@@ -181,6 +184,8 @@ class Average:
                 "with .float(), or leave it out with None"
             )
         try:
+            if self.scene.source.is_flat:
+                values = into_space(self.output.representation, values)
             self.output.representation.flatten(values)
         except ValueError as error:
             raise ValueError(f"{said} but {error}") from None
@@ -239,7 +244,10 @@ class Average:
             return segment_log_mean(values, weights, place, len(self.answers))
         # many members cancel: single precision would lose more digits than the network has lost
         total = segment_sum(_times(weights, values).double(), place, len(self.answers))
-        return total.to(values.dtype)
+        total = total.to(values.dtype)
+        if self.scene.source.is_flat:
+            return into_plane(self.output.representation, total)
+        return total
 
     def spread(self) -> Float[Tensor, "results blocks"]:
         """(sum_p w_p |rho(R_p) f(A R_p) - mean|^2)^(1/2), for each irrep copy.

@@ -25,6 +25,7 @@ from symmetrize.data.boundary import accepted
 from symmetrize.data.layout import layout
 from symmetrize.data.owners import owners
 from symmetrize.data.periods import periods
+from symmetrize.data.plane import is_flat
 from symmetrize.network.calling import without_autocast
 from symmetrize.returned import described, items
 
@@ -37,15 +38,16 @@ class Derivatives(NamedTuple):
 
     Attributes:
         energy: as the model returns it.
-        forces: (P, 3), -dE/dx, in units of energy by length.
-        virial: (B, 3, 3), -dE/de, symmetric, in units of energy; of a molecule, too.
+        forces: (P, 3), -dE/dx, in units of energy by length; (P, 2) of a cloud in the plane.
+        virial: (B, 3, 3), -dE/de, symmetric, in units of energy; of a molecule, too; (B, 2, 2) in
+            the plane.
         stress: (B, 3, 3), -virial / V, in units of energy by volume, or None without a cell; nan
             for a structure that is not periodic in three directions and so has no volume.
     """
 
     energy: Tensor
-    forces: Float[Tensor, "points 3"]
-    virial: Float[Tensor, "structures 3 3"]
+    forces: Float[Tensor, "points axes"]
+    virial: Float[Tensor, "structures axes axes"]
     stress: Float[Tensor, "structures 3 3"] | None
 
 
@@ -86,12 +88,13 @@ def forces_and_stress(
         with torch.inference_mode(False):
             copied = copy.copy(data).apply(torch.clone)
             return forces_and_stress(model, copied, energy, create_graph)
-    data = accepted(data)
+    data = data if is_flat(data) else accepted(data)
     size, batch = owners(data)
     further = _further(model, data, batch)
     with torch.enable_grad():
         pos = data.pos if data.pos.requires_grad else data.pos.detach().requires_grad_()
-        strain = torch.zeros(size, 3, 3, dtype=pos.dtype, device=pos.device)
+        axes = pos.size(1)
+        strain = torch.zeros(size, axes, axes, dtype=pos.dtype, device=pos.device)
         strain.requires_grad_()
         symmetric = (strain + strain.mT) / 2
         strained = copy.copy(data)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from symmetrize.data.boundary import accepted
 from symmetrize.data.owners import owners
+from symmetrize.data.plane import is_flat
 from symmetrize.derivatives import forces_and_stress
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 def hessian_vector_products(
     model: Callable[[Any], Any],
     data: Data,
-    vectors: Float[Tensor, "*products points 3"],
+    vectors: Float[Tensor, "*products points axes"],
     energy: str | int = "energy",
     progress: Callable[[int, int], None] | None = None,
-) -> Float[Tensor, "*products points 3"]:
+) -> Float[Tensor, "*products points axes"]:
     """Products of the Hessian d^2 E / dx dx with displacements, at the cost of a force each.
 
     Args:
@@ -51,7 +52,7 @@ def hessian_vector_products(
     >>> hessian_vector_products(spring, stretched, along)[:, 2].tolist()
     [-1.0, 1.0]
     """
-    data = accepted(data)
+    data = data if is_flat(data) else accepted(data)
     if vectors.ndim not in (2, 3) or vectors.shape[-2:] != data.pos.shape:
         raise ValueError(
             f"`vectors` has shape {tuple(vectors.shape)} but must be {tuple(data.pos.shape)}, one "
@@ -76,7 +77,7 @@ def hessian(
     data: Data,
     energy: str | int = "energy",
     progress: Callable[[int, int], None] | None = None,
-) -> Float[Tensor, "points 3 points 3"]:
+) -> Float[Tensor, "points axes points axes"]:
     """The Hessian d^2 E / dx dx of one structure, of a crystal that of its cell (at Gamma).
 
     Exact derivatives of what the model returns, as ``forces_and_stress``, and symmetric up to
@@ -89,7 +90,8 @@ def hessian(
         progress: called with the number of rows that are done, and of all.
 
     Returns:
-        (P, 3, P, 3), in units of energy by length squared; ``reshape(3 P, 3 P)`` for a matrix.
+        (P, 3, P, 3), in units of energy by length squared; ``reshape(3 P, 3 P)`` for a matrix. Of a
+        cloud in the plane (P, 2, P, 2).
 
     Raises:
         ValueError: if the data holds several structures.
@@ -100,7 +102,7 @@ def hessian(
     >>> hessian(spring, stretched)[1, 2, 1].tolist()
     [0.0, 0.0, 1.0]
     """
-    data = accepted(data)
+    data = data if is_flat(data) else accepted(data)
     size, _ = owners(data)
     if size != 1:
         raise ValueError(
@@ -116,7 +118,7 @@ def hessian(
 
 def _forces(
     model: Callable[[Any], Any], data: Data, energy: str | int
-) -> tuple[Tensor, Float[Tensor, "points 3"]]:
+) -> tuple[Tensor, Float[Tensor, "points axes"]]:
     """Positions as a leaf, and the forces as what they have a graph to."""
     with torch.inference_mode(False), torch.enable_grad():
         leaf = data.clone() if data.pos.is_inference() else data.__copy__()

@@ -19,6 +19,7 @@ from torch import Tensor
 from symmetrize.data.attributes import leaves, with_leaves
 from symmetrize.data.forms import new_batch
 from symmetrize.data.plan import CopiedRows, Plan
+from symmetrize.data.plane import flattened
 from symmetrize.data.rows import Layout, Rows, RowsOf
 from symmetrize.representation import Representation
 
@@ -36,6 +37,7 @@ class Source:
         inputs: how each attribute turns; what is not named does not.
         leaving: (P,), points that a collapsed copy leaves out, or None if it keeps all.
         further: further positions by name, from the origin of their structure, as ``vectors``.
+        is_flat: whether the network takes data in the plane; here it lies at z = 0.
     """
 
     data: Data
@@ -44,6 +46,7 @@ class Source:
     inputs: Mapping[str, Representation]
     leaving: Bool[Tensor, "points"] | None = None
     further: Mapping[str, Float[Tensor, "others 3"]] = field(default_factory=dict)
+    is_flat: bool = False
 
 
 class Origin(NamedTuple):
@@ -155,7 +158,7 @@ def turned_copies(
     batch._slice_dict, batch._inc_dict = Lazy(slices), Lazy(increments)
     edges = plan.pairs("edge", layout.edges) if layout.edges is not None else None
     return Copies(
-        batch,
+        flattened(batch, source.inputs, [*source.further]) if source.is_flat else batch,
         structures=Origin(torch.arange(number, device=index.device), index),
         points=Origin(points.copy, points.row),
         edges=None if edges is None else Origin(edges.copy, edges.row),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from symmetrize.contract import Contract, Smoothness, Translations
 from symmetrize.data.boundary import accepted
+from symmetrize.data.plane import is_flat, lifted, prepared_in_plane
 from symmetrize.frames import Frames
-from symmetrize.groups import Direction
+from symmetrize.groups import UPRIGHT, Direction
 from symmetrize.representation import Representation
 from symmetrize.scopes.scene import Reduce, Scene
 
@@ -52,7 +53,19 @@ class Scope(ABC):
         Raises:
             TypeError, ValueError: if the data does not fit what is declared.
         """
-        return self.of_accepted(accepted(data, view.inputs, view.positions), view)
+        if not is_flat(data):
+            return self.of_accepted(accepted(data, view.inputs, view.positions), view)
+        if view.axis != UPRIGHT:
+            raise ValueError(
+                f"`pos` has shape {tuple(data.pos.shape)}, in the plane: take group='O(2)' "
+                "(rotations and reflections) or 'SO(2)' (rotations only), without an axis"
+            )
+        known = view.inputs, view.positions
+        data = accepted(lifted(data, *known), *known)
+        if view.prepare is not None:
+            view = replace(view, prepare=prepared_in_plane(view.prepare, *known))
+        scene = self.of_accepted(data, view)
+        return replace(scene, source=replace(scene.source, is_flat=True))
 
     @abstractmethod
     def of_accepted(self, data: Data, view: View) -> Scene:

@@ -201,6 +201,7 @@ SETTINGS = {
     "further positions": {"positions": ["probe"]},
     "one tensor": {"outputs": "0e"},
     "one tensor of points": {"outputs": per_point("1x0e+1x1o")},
+    "about an axis": {"group": "O(2)", "axis": (0.0, 0.6, 0.8), "translations": "across"},
     "a name that is a field": {"outputs": {"turns": "0e", "per_point": per_point("i")}},
 }
 

@@ -23,6 +23,8 @@ from equivariance_tests.mutants.further import Beside
 from equivariance_tests.mutants.memory import SKIN, StaleNeighbors
 from equivariance_tests.mutants.pairs import CONTRACT, CUTOFF, PairNetwork, Pairs, summed
 from equivariance_tests.mutants.rounds import Messages, claimed
+from equivariance_tests.mutants.symmetry import LevelTerm
+from equivariance_tests.mutants.upright import about
 from symmetrize import (
     Contract,
     HierarchicalFrames,
@@ -305,6 +307,13 @@ HEALTHY: dict[str, Healthy] = {
         Tensors, Contract({"quadrupole": "ij=ji", "twist": per_point("ij=-ji")}, cutoff=CUTOFF)
     ),
     "of points": Healthy(OfPoints, Contract(POINTWISE, cutoff=CUTOFF)),
+    # about an axis
+    "a term along z": Healthy(LevelTerm, about("O(2)")),
+    "averaged about an axis": Healthy(
+        lambda: Symmetrizer(
+            DeepSet(), group="SO(2)", axis=(1, 2, -2), translations="across", frames=WHOLE
+        )
+    ),
     # near the edge
     "step of width 1e-6": Healthy(SteepStep, CONTRACT),
     "offset of 1e6": Healthy(Shifted, Contract(OUTPUTS, cutoff=CUTOFF)),
