@@ -29,7 +29,7 @@ from symmetrize.groups import UPRIGHT, contains
 SYMMETRIC = (
     *("atom", "empty", "pair", "coincident", "line", "plane", "pyramid"),
     *("pyramid of equal inertia", "polygon", "polygon and center", "prism"),
-    *("pair whose rounding lies along it", "left helix", "right helix"),
+    *("ring of 12", "pair whose rounding lies along it", "left helix", "right helix"),
     *("pyramid off by 1e-8", "pyramid off by 1e-4", "last neighbor at the cutoff"),
     *SOLIDS,
     *CLUSTERS,

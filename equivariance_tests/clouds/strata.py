@@ -171,6 +171,8 @@ FINITE: dict[str, Builder] = {
     ),
     "polygon and center": lambda number, seed: torch.cat([0 * EYE[:1], _polygon(number, 0)]),
     "prism": _prism,
+    # more corners than turns that stand for a circle, or than a coarse density resolves
+    "ring of 12": lambda number, seed: _polygon(12, 0),
     **{name: _fixed(points) for name, points in SOLIDS.items()},
     "symmetric top": _symmetric_top,
     "equal inertia": _round_inertia,

@@ -28,7 +28,7 @@ SCALARS, VECTORS = ("0e", "0o"), ("1o",)
 def is_flat(data: Any) -> bool:
     """Whether positions have two coordinates."""
     pos = data.get("pos") if hasattr(data, "get") else None
-    return hasattr(pos, "shape") and len(pos.shape) == 2 and pos.shape[-1] == 2
+    return tuple(getattr(pos, "shape", ()))[1:] == (2,)
 
 
 def columns_in_plane(representation: Representation) -> list[int]:
@@ -46,7 +46,7 @@ def columns_in_plane(representation: Representation) -> list[int]:
     if not str(representation)[0].isdigit():
         indices = itertools.product(range(3), repeat=len(representation.value_shape))
         return [i for i, index in enumerate(indices) if 2 not in index]
-    found = []
+    found: list[int] = []
     for block in representation.blocks:
         label = block.label.partition("[")[0]
         if label not in (*SCALARS, *VECTORS):

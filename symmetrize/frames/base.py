@@ -107,7 +107,7 @@ class Frames(ABC):
 
     def __call__(
         self,
-        positions: Float[Tensor, "points 3"],
+        positions: Float[Tensor, "points axes"],
         batch: Int[Tensor, "points"] | None = None,
         *,
         scores: Float[Tensor, "points"] | None = None,
@@ -122,7 +122,7 @@ class Frames(ABC):
         """The ensemble of each structure of a batch of points, or of each point as a center.
 
         Args:
-            positions: (P, 3).
+            positions: (P, 3); (P, 2) in the plane, which is that of z = 0.
             batch: (P,) structure of each point; None for a single structure.
             scores: (P,) positive and invariant, multiplies the quality of each point.
             species: (P,) integers, such as atomic numbers.
@@ -138,6 +138,8 @@ class Frames(ABC):
                 for the group.
         """
         check_has_group(self, group)
+        if positions.size(-1) == 2:
+            positions = nn.functional.pad(positions, (0, 1))
         structures = Points.of(positions, batch, scores=scores, species=species, cell=cell, pbc=pbc)
         if is_axial(group):
             along = as_direction(axis)

@@ -215,6 +215,13 @@ def test_forces_and_hessian() -> None:
     torch.testing.assert_close(flat, flat.T, atol=1e-11, rtol=0)
 
 
+def test_frames_of_positions_in_the_plane() -> None:
+    cloud = CLOUDS["generic"]
+    ensemble = HierarchicalFrames()(cloud, group="SO(2)")
+    model = Symmetrizer(lambda data: data.pos[data.ptr[:-1]], "1o", group="SO(2)")
+    assert torch.equal(model.ensemble(Data(pos=cloud)).rotations, ensemble.rotations)
+
+
 def test_training_and_prepare() -> None:
     def prepared(data: Data) -> Data:
         assert data.pos.size(1) == 2
