@@ -23,7 +23,7 @@ from benchmarks._training import step
 from symmetrize import Symmetrizer
 
 SEEDS, PASSES, BATCH_SIZE, RATE, CLIP_NORM = (0, 1, 2), 40, 64, 3e-3, 5.0
-WIDTH, TESTED = 64, 360
+WIDTH, TESTED = 128, 360
 TRAININGS = ("as written", "turned at random", "sampled frames")
 # Half the side of an image, in pixels
 HALF = 3.5
@@ -35,14 +35,21 @@ class PlanarNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.points = nn.Sequential(
-            nn.Linear(2, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH), nn.SiLU()
+            nn.Linear(2, WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, WIDTH),
+            nn.SiLU(),
         )
         self.cloud = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.SiLU(), nn.Linear(WIDTH, 10))
 
     def forward(self, data: Data) -> Tensor:
         """(digits, 10); ``data.pos`` is (P, 2)."""
-        features = data.ink[:, None] * self.points(data.pos)
         size = data.num_graphs
+        count = torch.bincount(data.batch, minlength=size).clamp(min=1)[:, None]
+        middle = data.pos.new_zeros(size, 2).index_add(0, data.batch, data.pos) / count
+        features = self.points(3 * (data.pos - middle[data.batch])) * data.ink[:, None]
         return self.cloud(features.new_zeros(size, WIDTH).index_add(0, data.batch, features) / 8)
 
 
@@ -63,8 +70,9 @@ def digits() -> list[Data]:
 def turned(batch: Batch, generator: torch.Generator) -> Batch:
     """Every digit by an angle of its own, about the middle of its points."""
     other = batch.clone()
-    angle = 2 * math.pi * torch.rand(batch.num_graphs, generator=generator)
-    cosine, sine = angle.cos()[batch.batch], angle.sin()[batch.batch]
+    angle = 2 * math.pi * torch.rand(batch.num_graphs, generator=generator, dtype=torch.float64)
+    angle = angle.to(batch.pos.dtype)[batch.batch]
+    cosine, sine = angle.cos(), angle.sin()
     x, y = batch.pos.unbind(-1)
     other.pos = torch.stack([cosine * x - sine * y, sine * x + cosine * y], dim=-1)
     return other

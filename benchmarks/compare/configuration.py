@@ -1,0 +1,326 @@
+"""What is compared, as a TOML file: read, checked at once, and taken apart into runs.
+
+A mistake is answered with its line and what to write instead. A file may extend another, whose
+tables it then changes key by key; lists, such as that of the networks, it replaces.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import itertools
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+SHIPPED = Path(__file__).parent / "configurations"
+MODES = ("sampled", "random", "all", "plain")
+
+
+class ConfigurationError(ValueError):
+    """A file that says something that cannot be."""
+
+
+@dataclass(frozen=True)
+class NetworkChoice:
+    """One network.
+
+    Attributes:
+        make: the name of one of ``networks.NETWORKS``, or "module:factory" of one's own, which is
+            called with the outputs by name, the species, and the settings.
+        name: what it is called in the report; ``make`` if not given.
+        settings: further arguments.
+        symmetrized: whether frames are put around it; not around what is invariant by itself.
+        trained: whether it is trained, or only evaluated, as a calculator is.
+    """
+
+    make: str
+    name: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    symmetrized: bool = True
+    trained: bool = True
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """What is learned, and what is tested on.
+
+    Attributes:
+        set: the name of one of ``data.SETS``, "xyz" or "shapes" with a path, or "module:loader".
+        path: of an extended-XYZ file, or of shapes.
+        targets: of an extended-XYZ file: the names of energies, forces, stress as they stand there,
+            and for others {key = "mu", representation = "1o"}; of other sets, which ones to take.
+        train, validation, test: numbers of structures.
+        seed: of the split.
+        points: of each shape; None for all.
+    """
+
+    set: str = "molecules"
+    path: str = ""
+    targets: dict[str, Any] = field(default_factory=dict)
+    train: int = 400
+    validation: int = 50
+    test: int = 100
+    seed: int = 0
+    points: int | None = None
+
+
+@dataclass(frozen=True)
+class FramesChoice:
+    """How networks are symmetrized.
+
+    Attributes:
+        preset, cutoff, length_scale: of ``HierarchicalFrames``.
+        group, axis, scope: of ``Symmetrizer``.
+    """
+
+    preset: str = "smooth"
+    cutoff: float | None = None
+    length_scale: float | None = None
+    group: str = "O(3)"
+    axis: list[float] | None = None
+    scope: str = "structure"
+
+
+@dataclass(frozen=True)
+class TrainingChoice:
+    """How networks learn.
+
+    Attributes:
+        mode: what they see: "sampled" frames, "random" rotations, "all" frames, "plain" data.
+        steps, batch: number of steps, and of structures in each.
+        rate, decay, warm_up, clip: of AdamW: the learning rate, which falls along a cosine, the
+            weight decay, the steps of its rise, the norm of gradients.
+        average: part of the averaged weights that each step keeps.
+        weights: of targets in the loss, by name, as factors of what they have anyway: 1, and of
+            energies beside forces 0.001 in the first step to 0.1 in the last.
+        every: steps between looks at the validation set, and states that a run goes on from.
+        patience: looks without a better one after which training ends; 0 for never.
+        dtype: "float32" or "float64".
+    """
+
+    mode: str = "sampled"
+    steps: int = 2000
+    batch: int = 16
+    rate: float = 2e-3
+    decay: float = 1e-4
+    warm_up: int = 50
+    clip: float = 1.0
+    average: float = 0.99
+    weights: dict[str, float] = field(default_factory=dict)
+    every: int = 200
+    patience: int = 0
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network, in one training, from one seed."""
+
+    network: NetworkChoice
+    frames: FramesChoice
+    data: DataChoice
+    training: TrainingChoice
+    seed: int
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return dataclasses.asdict(self)
+
+    @property
+    def identity(self) -> str:
+        """A name that no other run has."""
+        text = json.dumps(self.plain(), sort_keys=True)
+        mark = hashlib.sha256(text.encode()).hexdigest()[:8]
+        name = "".join(c if c.isalnum() else "-" for c in self.network.name or self.network.make)
+        return f"{name}-{self.training.mode}-{self.seed}-{mark}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that a file says.
+
+    Attributes:
+        name: of the comparison, and of its folder.
+        networks: which ones.
+        data, frames, training: how.
+        modes: ways of training, each in turn; that of ``training`` if none are given.
+        seeds: of weights and order.
+    """
+
+    name: str
+    networks: list[NetworkChoice]
+    data: DataChoice = DataChoice()
+    frames: FramesChoice = FramesChoice()
+    training: TrainingChoice = TrainingChoice()
+    modes: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=lambda: [0])
+
+    def runs(self) -> list[Run]:
+        """Every network in every mode from every seed."""
+        modes = self.modes or [self.training.mode]
+        found = []
+        for network, mode, seed in itertools.product(self.networks, modes, self.seeds):
+            training = dataclasses.replace(self.training, mode=mode)
+            run = Run(network, self.frames, self.data, training, seed)
+            if run.identity not in [one.identity for one in found]:
+                found.append(run)
+        return found
+
+
+def shipped() -> dict[str, Path]:
+    """The files that come along, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+
+
+def read(name: str | Path) -> Comparison:
+    """A comparison by the path of its file, or by the name of one that comes along.
+
+    Raises:
+        ConfigurationError: with the line of what is wrong, and what to write instead.
+    """
+    path = Path(name)
+    if not path.is_file():
+        if str(name) not in shipped():
+            raise ConfigurationError(
+                f"there is no file {str(name)!r}, and none of that name comes along: "
+                f"{', '.join(shipped())}"
+            )
+        path = shipped()[str(name)]
+    table = _table(path)
+    table.setdefault("name", path.stem)
+    return _made(Comparison, table, Place(path))
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """What a file says, on top of what it extends."""
+    try:
+        table = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path.name} is not TOML: {error}") from None
+    base = table.pop("extends", None)
+    if base is None:
+        return table
+    below = path.parent / base
+    if not below.is_file():
+        below = shipped().get(str(base), below)
+    if not below.is_file():
+        raise ConfigurationError(f"{path.name} extends {base!r}, which is not there")
+    return _changed(_table(below), table)
+
+
+def _changed(one: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """A table with what another says of the same keys."""
+    for key, value in other.items():
+        both = isinstance(value, Mapping) and isinstance(one.get(key), dict)
+        one[key] = _changed(one[key], value) if both else value
+    return one
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a file something stands, to be told in errors."""
+
+    path: Path
+    within: str = ""
+
+    def at(self, key: str) -> str:
+        """The file, the line if it can be found, and the table."""
+        for number, line in enumerate(self.path.read_text().splitlines(), start=1):
+            if line.split("=")[0].strip().strip('[]"') == key:
+                return f"{self.path.name}, line {number}: "
+        table = f" in [{self.within}]" if self.within else ""
+        return f"{self.path.name}{table}: "
+
+    def inside(self, key: str) -> Place:
+        """The place of a table in this one."""
+        return Place(self.path, f"{self.within}.{key}" if self.within else key)
+
+
+def _made(kind: type, table: Mapping[str, Any], place: Place) -> Any:
+    """A data class of a table, of the right types.
+
+    Raises:
+        ConfigurationError: if a key is not known or missing, or a value of another type.
+    """
+    hints = get_type_hints(kind)
+    known = [one.name for one in dataclasses.fields(kind)]
+    for key in table:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it may be {', '.join(known)}"
+            raise ConfigurationError(f"{place.at(key)}{key!r} is not known here: {hint}")
+    given = {key: _value(hints[key], value, key, place) for key, value in table.items()}
+    try:
+        made = kind(**given)
+    except TypeError as error:
+        missing = str(error).rpartition("argument: ")[2]
+        table_name = f"[{place.within}]" if place.within else "the file"
+        raise ConfigurationError(f"{place.path.name}: {table_name} lacks {missing}") from None
+    _check(made, place)
+    return made
+
+
+def _value(hint: Any, value: Any, key: str, place: Place) -> Any:
+    """A value of the type that is asked for, tables as data classes."""
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, Mapping):
+            return _made(hint, value, place.inside(key))  # type: ignore[arg-type]
+    elif get_origin(hint) is list:
+        (inner,) = get_args(hint)
+        if isinstance(value, list):
+            return [_value(inner, one, key, place) for one in value]
+    elif get_origin(hint) is dict:
+        if isinstance(value, Mapping):
+            return dict(value)
+    else:
+        # one type, or one of several and None
+        kinds = get_args(hint) or (hint,)
+        plain = tuple(get_origin(one) or one for one in kinds)
+        if isinstance(value, bool) and bool not in plain:
+            pass
+        elif float in plain and isinstance(value, int):
+            return float(value)
+        elif isinstance(value, plain):
+            return [float(one) for one in value] if isinstance(value, list) else value
+    wanted = getattr(hint, "__name__", str(hint))
+    raise ConfigurationError(f"{place.at(key)}{key!r} is {value!r} but must be of type {wanted}")
+
+
+# The values that a key may have
+CHOICES = {
+    "mode": MODES,
+    "modes": MODES,
+    "dtype": ("float32", "float64"),
+    "preset": ("smooth", "lean"),
+    "group": ("O(3)", "SO(3)", "O(2)", "SO(2)"),
+    "scope": ("structure", "center"),
+}
+POSITIVE = ("steps", "batch", "rate", "every", "train", "test", "points", "clip")
+
+
+def _check(made: Any, place: Place) -> None:
+    """Refuse values that mean nothing."""
+    for one in dataclasses.fields(made):
+        value = getattr(made, one.name)
+        for each in value if isinstance(value, list) else [value]:
+            if one.name in CHOICES and each not in CHOICES[one.name]:
+                options = CHOICES[one.name]
+                close = difflib.get_close_matches(str(each), options, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else ""
+                raise ConfigurationError(
+                    f"{place.at(one.name)}{one.name!r} is {each!r} but must be one of "
+                    f"{', '.join(map(repr, options))}. {hint}".rstrip(" ")
+                )
+        if one.name in POSITIVE and value is not None and value <= 0:
+            raise ConfigurationError(
+                f"{place.at(one.name)}{one.name!r} is {value} but must be positive"
+            )
+    if isinstance(made, Comparison) and not made.networks:
+        raise ConfigurationError(
+            f"{place.path.name}: there are no networks: add a table [[networks]] with make = ..."
+        )

@@ -1,0 +1,140 @@
+"""What is measured of a network: errors, bare and symmetrized, errors under rotation, cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from benchmarks.compare.configuration import Run
+from benchmarks.compare.data import DERIVED, DataSet
+from benchmarks.compare.learning import Units, predicted
+from benchmarks.compare.training import cast, symmetrized
+from symmetrize import Symmetrizer
+from symmetrize.groups import UPRIGHT, Group, is_axial, random_elements
+from symmetrize.representation import as_representation
+
+# Structures that errors under rotation are measured on, and rotations of each
+TURNED, TURNS = 32, 4
+# Rows of the test set that a parity plot shows
+SHOWN = 400
+
+
+def evaluated(net: Any, units: Units, run: Run, data: DataSet, test: list[Data]) -> dict[str, Any]:
+    """All numbers of a network on the test set."""
+    wrapped = run.network.symmetrized
+    forms: dict[str, Any] = {"bare": net}
+    if wrapped:
+        forms["symmetrized"] = symmetrized(net, data.outputs, run.frames).eval()
+    items = cast(test, getattr(torch, run.training.dtype))
+    found: dict[str, Any] = {}
+    for name, model in forms.items():
+        values, seconds = _all(model, units, items, run.training.batch)
+        found[name] = {
+            "errors": errors(values, units, items),
+            "rotation_error": rotation_error(model, units, cast(test, torch.float64), run),
+            "seconds_per_structure": seconds / len(items),
+        }
+        if isinstance(model, Symmetrizer):
+            batch = Batch.from_data_list(items[:TURNED])
+            found[name]["evaluations"] = float(model.evaluations(batch).double().mean())
+        else:
+            found[name]["evaluations"] = 1.0
+        found[name]["parity"] = _parity(values, units, items)
+    return found
+
+
+def _all(model: Any, units: Units, items: list[Data], size: int) -> tuple[dict[str, Tensor], float]:
+    """Predictions of all structures with their baselines, in double precision, and the time."""
+    parts: dict[str, list[Tensor]] = {}
+    seconds = 0.0
+    for start in range(0, len(items), size):
+        batch = Batch.from_data_list(items[start : start + size])
+        begin = time.perf_counter()
+        found = predicted(model, units, batch, create_graph=False)
+        seconds += time.perf_counter() - begin
+        for name, values in found.items():
+            rows = values.double().reshape(len(values), -1)
+            if units.targets[name].representation == "0e":
+                rows = rows + units.baseline(name, batch)
+            parts.setdefault(name, []).append(rows)
+    return {name: torch.cat(values) for name, values in parts.items()}, seconds
+
+
+def errors(
+    values: Mapping[str, Tensor], units: Units, items: list[Data]
+) -> dict[str, dict[str, float]]:
+    """Mean absolute and root mean square errors of each target; of labels the accuracy."""
+    found = {}
+    for name, predictions in values.items():
+        if units.targets[name].classes:
+            right = predictions.argmax(1) == torch.cat([one[name] for one in items])
+            found[name] = {"accuracy": float(right.double().mean())}
+            continue
+        true = torch.cat([one[name].double() for one in items]).reshape(len(predictions), -1)
+        error = predictions - true
+        if name == "energy":
+            sizes = torch.tensor([float(len(one.pos)) for one in items], dtype=torch.float64)
+            found["energy per point"] = {"mae": float((error.abs()[:, 0] / sizes).mean())}
+        found[name] = {
+            "mae": float(error.abs().mean()),
+            "rmse": float(error.square().mean().sqrt()),
+        }
+    return found
+
+
+def rotation_error(model: Any, units: Units, items: list[Data], run: Run) -> dict[str, float]:
+    """Largest |F(g x) - rho(g) F(x)| over rotations, in units of the spread, double precision.
+
+    Of a model that runs in single precision alone, in that.
+    """
+    items = items[:TURNED]
+    group: Group = run.frames.group  # type: ignore[assignment]
+    axis = tuple(run.frames.axis) if run.frames.axis else UPRIGHT
+    try:
+        model = model.double() if hasattr(model, "double") else model
+        batch = Batch.from_data_list(items)
+        here = predicted(model, units, batch, create_graph=False)
+    except (RuntimeError, TypeError):
+        return {}
+    generator = torch.Generator().manual_seed(0)
+    worst = dict.fromkeys(here, 0.0)
+    for _ in range(TURNS):
+        turns = random_elements(
+            len(items), group, generator, axis=axis if is_axial(group) else UPRIGHT
+        )
+        other = batch.clone()
+        other.pos = (turns[batch.batch] @ batch.pos[..., None])[..., 0]
+        if "cell" in batch:
+            other.cell = batch.cell @ turns.mT
+        there = predicted(model, units, other, create_graph=False)
+        for name, values in there.items():
+            target = units.targets[name]
+            owner = turns[batch.batch] if target.rows == "point" else turns
+            turned = as_representation(target.representation).rotate(
+                here[name].reshape(len(values), -1), owner
+            )
+            change = (values.reshape(len(values), -1) - turned).abs().max()
+            spread = here[name].double().std()
+            worst[name] = max(worst[name], float(change / spread))
+    if hasattr(model, "to"):
+        model.to(getattr(torch, run.training.dtype))
+    return worst
+
+
+def _parity(
+    values: Mapping[str, Tensor], units: Units, items: list[Data]
+) -> dict[str, list[list[float]]]:
+    """True and predicted numbers, some of them."""
+    found = {}
+    for name, predictions in values.items():
+        if units.targets[name].classes or name in DERIVED[1:]:
+            continue
+        true = torch.cat([one[name].double() for one in items]).flatten()
+        rows = torch.linspace(0, len(true) - 1, min(SHOWN, len(true))).long()
+        found[name] = [true[rows].tolist(), predictions.flatten()[rows].tolist()]
+    return found

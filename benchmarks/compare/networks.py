@@ -1,0 +1,143 @@
+"""Networks by name, and those of a user.
+
+A factory takes the outputs by name, as representations or ``per_point(...)``, and the species that
+there are (none for shapes), and returns a network: ``factory(outputs, species, **settings)``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+import backbones
+from backbones.adapters import Call
+from benchmarks.compare.configuration import ConfigurationError
+from symmetrize import Contract
+
+Outputs = Mapping[str, Any]
+Factory = Callable[..., Any]
+
+
+def _of_package(name: str) -> Factory:
+    """A network of ``backbones`` for atoms."""
+
+    def make(outputs: Outputs, species: Sequence[int], **settings: Any) -> nn.Module:
+        return getattr(backbones, name)(dict(outputs), species=list(species), **settings)
+
+    return make
+
+
+def _for_shapes(name: str) -> Factory:
+    """A classic network, which knows no species."""
+
+    def make(outputs: Outputs, species: Sequence[int], **settings: Any) -> nn.Module:
+        return getattr(backbones, name)(dict(outputs), **settings)
+
+    return make
+
+
+class OneScalar(nn.Module):
+    """A network of torch-geometric that returns energies, as the only output."""
+
+    def __init__(self, call: nn.Module, name: str, cutoff: float) -> None:
+        super().__init__()
+        self.call, self.name = call, name
+        self.contract = Contract({name: "0e"}, smoothness=None, cutoff=cutoff, rounds=3)
+
+    def forward(self, data: Data) -> dict[str, Tensor]:
+        """The energies by name."""
+        return {self.name: self.call(data)}
+
+
+def schnet(outputs: Outputs, species: Sequence[int], **settings: Any) -> nn.Module:
+    """SchNet of torch-geometric, invariant by itself: scalars of structures only."""
+    from torch_geometric.nn import SchNet
+
+    (name,) = outputs if len(outputs) == 1 else (None,)
+    if name is None or str(outputs[name]) != "'0e'":
+        raise ConfigurationError(
+            f"SchNet has one invariant output of structures, but the targets are {dict(outputs)}: "
+            "leave it out, or the other targets"
+        )
+    given = {"hidden_channels": 64, "num_filters": 64, "num_interactions": 3} | settings
+    net = SchNet(**given)
+    return OneScalar(Call(net, "z, pos, batch"), name, float(net.cutoff))
+
+
+class Mock(nn.Module):
+    """Sums over points of a few features: runs in no time, and learns next to nothing."""
+
+    def __init__(self, outputs: Outputs, species: Sequence[int], fails_at: int = 0) -> None:
+        super().__init__()
+        from symmetrize.declaration import Declaration
+
+        self.declared = Declaration.of(dict(outputs))
+        self.contract = Contract(dict(outputs), group=None)
+        width = sum(one.representation.dim for one in self.declared.values())
+        self.first, self.last = nn.Linear(3, 16), nn.Linear(16, width)
+        self.calls, self.fails_at = 0, fails_at
+
+    def forward(self, data: Data) -> dict[str, Tensor]:
+        """One row for each structure or point; numbers that are none after so many calls."""
+        self.calls += 1
+        points = torch.tanh(self.first(data.pos))
+        pooled = points.new_zeros(data.num_graphs, 16).index_add(0, data.batch, points)
+        if self.fails_at and self.calls >= self.fails_at:
+            pooled = pooled * torch.nan
+        found, start = {}, 0
+        for name, output in self.declared.items():
+            rows = self.last(points if output.per_point else pooled)
+            found[name] = rows[:, start : start + output.representation.dim]
+            start += output.representation.dim
+        return found
+
+
+NETWORKS: dict[str, Factory] = {
+    **{n: _of_package(n) for n in ("PET", "PointNet", "DGCNN", "PointTransformer")},
+    "PointNetPlusPlus": _of_package("PointNetPlusPlus"),
+    **{
+        name: _for_shapes(name)
+        for name in ("ClassicPointNet", "ClassicPointNetPlusPlus", "ClassicDGCNN")
+    },
+    "ClassicPointTransformer": _for_shapes("ClassicPointTransformer"),
+    "SchNet": schnet,
+    "mock": Mock,
+}
+
+
+def factory_of(make: str) -> Factory:
+    """What makes a network, by its name or as "module:factory".
+
+    Raises:
+        ConfigurationError: if there is none.
+    """
+    if make in NETWORKS:
+        return NETWORKS[make]
+    return own(make, "networks", NETWORKS)
+
+
+def own(name: str, what: str, known: Mapping[str, Any]) -> Any:
+    """A function of a user's, "module:function".
+
+    Raises:
+        ConfigurationError: if it cannot be found.
+    """
+    module, colon, function = name.partition(":")
+    if not colon:
+        raise ConfigurationError(
+            f"{name!r} is none of the {what} {', '.join(known)}; one of your own is "
+            '"module:function"'
+        )
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{name!r} cannot be imported: {error}. Run from the folder of {module}.py, or put it "
+            "on PYTHONPATH"
+        ) from None
+    return found

@@ -1,0 +1,140 @@
+"""Runs in a folder: one JSON each; what is finished is not repeated, what was begun goes on."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmarks.compare.configuration import Comparison, Run
+from benchmarks.compare.data import DataSet, Split, data_of, split
+from benchmarks.compare.evaluation import evaluated
+from benchmarks.compare.training import Training
+from symmetrize.provenance import provenance
+
+FORMAT = 1
+# Steps that the cost is estimated from
+TRIED = 3
+RESULT = "result.json"
+
+
+def results(folder: Path) -> Iterator[dict[str, Any]]:
+    """All that was measured, of runs that ended, in whatever way."""
+    for path in sorted(folder.glob(f"*/{RESULT}")):
+        found = json.loads(path.read_text())
+        if found.get("format") != FORMAT:
+            continue
+        yield found
+
+
+def run_all(comparison: Comparison, folder: Path, console: Console) -> int:
+    """All runs of a comparison; the number of those that failed."""
+    data = data_of(comparison.data)
+    parts = split(data, comparison.data)
+    waiting = [run for run in comparison.runs() if not _is_finished(folder, run)]
+    done = len(comparison.runs()) - len(waiting)
+    console.print(
+        f"{comparison.name}: {len(comparison.runs())} runs, {done} of them finished; "
+        f"{len(parts.train)} structures to learn from, {len(parts.test)} for the test"
+    )
+    failed = 0
+    trainings = []
+    for run in waiting:
+        training = _begun(run, data, parts, folder, console)
+        failed += training is None
+        if training is not None:
+            trainings.append((run, *training))
+    total = sum(seconds for _, _, seconds in trainings)
+    if trainings:
+        console.print(f"that takes about {total / 60:.0f} minutes of training on this machine")
+    columns = (TextColumn("{task.description:36}"), BarColumn(), TimeRemainingColumn())
+    for run, training, _ in trainings:
+        with Progress(*columns, console=console) as bar:
+            name = run.network.name or run.network.make
+            task = bar.add_task(name, total=run.training.steps, completed=training.done)
+
+            def shown(done: int, loss: float, task: Any = task, name: str = name) -> None:
+                bar.update(task, completed=done, description=f"{name}: loss {loss:.3g}")
+
+            failed += not _finished(run, training, shown, data, parts, folder, console)
+    return failed
+
+
+def _is_finished(folder: Path, run: Run) -> bool:
+    path = folder / run.identity / RESULT
+    return path.is_file() and json.loads(path.read_text()).get("status") == "finished"
+
+
+def _begun(
+    run: Run, data: DataSet, parts: Split, folder: Path, console: Console
+) -> tuple[Training, float] | None:
+    """A training, and the seconds that it still takes; None if it cannot begin."""
+    where = folder / run.identity
+    where.mkdir(parents=True, exist_ok=True)
+    try:
+        training = Training(run, data, parts, where)
+        if not run.network.trained:
+            return training, 0.0
+        steps = min(TRIED, run.training.steps - training.done)
+        begin = time.perf_counter()
+        training.steps(lambda done, loss: None, steps)
+        each = (time.perf_counter() - begin) / max(1, steps)
+        return training, each * (run.training.steps - training.done)
+    except Exception as error:
+        _write(where, run, {"status": "failed", "error": f"{type(error).__name__}: {error}"})
+        console.print(f"[red]{run.identity} failed[/]: {escape(str(error))}", soft_wrap=True)
+        return None
+
+
+def _finished(
+    run: Run,
+    training: Training,
+    shown: Any,
+    data: DataSet,
+    parts: Split,
+    folder: Path,
+    console: Console,
+) -> bool:
+    """Train to the end, evaluate, write; whether that worked."""
+    where = folder / run.identity
+    try:
+        if run.network.trained:
+            training.steps(shown)
+        net, units = training.best_model()
+        found = evaluated(net, units, run, data, parts.test)
+        found = {
+            "status": "finished",
+            "forms": found,
+            "curve": training.curve,
+            "training_seconds": training.seconds,
+            "parameters": sum(p.numel() for p in net.parameters()),
+            "targets": {name: vars(target) for name, target in data.targets.items()},
+            "source": data.source,
+            "split": parts.places,
+        }
+    except KeyboardInterrupt:
+        raise
+    except Exception as error:
+        (where / "traceback.txt").write_text(traceback.format_exc())
+        _write(where, run, {"status": "failed", "error": f"{type(error).__name__}: {error}"})
+        console.print(f"[red]{run.identity} failed[/]: {escape(str(error))}", soft_wrap=True)
+        return False
+    _write(where, run, found)
+    return True
+
+
+def _write(where: Path, run: Run, found: dict[str, Any]) -> None:
+    """Write a result: all of it or, if that is interrupted or the disk is full, none."""
+    command = " ".join(["python", "-m", "benchmarks", *sys.argv[1:]])
+    told = {"format": FORMAT, **provenance(command), "run": run.plain(), **found}
+    unfinished = where / f"{RESULT}.unfinished"
+    unfinished.write_text(json.dumps(told, indent=1) + "\n")
+    unfinished.replace(where / RESULT)

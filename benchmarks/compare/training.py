@@ -1,0 +1,238 @@
+"""A trainer that is plain to read: AdamW along a cosine, averaged weights, states to go on from.
+
+Every step draws its numbers from the seed and the number of the step, so that an interrupted run
+goes on to the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch_geometric.data import Batch, Data
+
+from benchmarks._training import step, store, stored
+from benchmarks.compare.configuration import FramesChoice, Run
+from benchmarks.compare.data import DataSet, Split
+from benchmarks.compare.learning import Units, loss_of, predicted
+from benchmarks.compare.networks import factory_of
+from symmetrize import Ensemble, Frames, HierarchicalFrames, Symmetrizer
+from symmetrize.frames import Group, Points, Vectors
+
+# Structures that a network is calibrated with
+CALIBRATED = 32
+
+
+class NotFiniteError(ArithmeticError):
+    """A network that answers no numbers."""
+
+
+def symmetrized(net: Any, outputs: Any, choice: FramesChoice, **options: Any) -> Symmetrizer:
+    """A network in the frames that are chosen."""
+    frames = None
+    if choice.cutoff is not None or choice.length_scale is not None or choice.preset != "smooth":
+        frames = HierarchicalFrames(
+            choice.cutoff, preset=choice.preset, length_scale=choice.length_scale
+        )
+    contract = getattr(net, "contract", None)
+    return Symmetrizer(
+        net,
+        outputs if contract is None else None,
+        frames=frames,
+        group=choice.group,
+        axis=choice.axis,
+        scope=choice.scope,
+        **options,
+    )
+
+
+def cast(items: list[Data], dtype: torch.dtype) -> list[Data]:
+    """Structures in the precision of training; targets keep theirs."""
+    found = []
+    for one in items:
+        other = copy.copy(one)
+        for name in ("pos", "cell", "velocity"):
+            if name in one:
+                other[name] = one[name].to(dtype)
+        found.append(other)
+    return found
+
+
+class Held(Frames):
+    """Other frames, which do not follow the points as these are moved."""
+
+    def __init__(self, frames: Frames) -> None:
+        self.frames, self.cutoff, self.groups = frames, frames.cutoff, frames.groups
+
+    def scored(self, structures: Points) -> Points:
+        """As the others do."""
+        return self.frames.scored(structures)
+
+    def of_structures(self, structures: Points, group: Group, degree: int) -> Ensemble:
+        """Those of the structures at rest."""
+        at_rest = replace(structures, positions=structures.positions.detach())
+        return self.frames.of_structures(at_rest, group, degree)
+
+    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
+        """Those of the vectors at rest."""
+        return self.frames.of_clouds(replace(cloud, vectors=cloud.vectors.detach()), group, degree)
+
+
+class Training:
+    """One run: its network, its units, and where it stands.
+
+    Args:
+        run: what is trained, and how.
+        data, split: on what.
+        folder: of the state.
+    """
+
+    def __init__(self, run: Run, data: DataSet, split: Split, folder: Path) -> None:
+        self.run, self.data, self.path = run, data, folder / "state.pt"
+        self.dtype = getattr(torch, run.training.dtype)
+        self.parts = {
+            name: cast(getattr(split, name), self.dtype) for name in ("train", "validation")
+        }
+        torch.manual_seed(run.seed)
+        make = factory_of(run.network.make)
+        self.net = make(data.outputs, data.species, **run.network.settings).to(self.dtype)
+        # in double precision, as energies are large
+        self.units = Units(data, split.train)
+        some = Batch.from_data_list(self.parts["train"][:CALIBRATED])
+        self.units.calibrate(self.net, some)
+        self.both = nn.ModuleDict({"net": self.net, "units": self.units})
+        self.average = copy.deepcopy(self.both)
+        self.best = copy.deepcopy(self.both.state_dict())
+        self.optimizer = torch.optim.AdamW(
+            self.both.parameters(), run.training.rate, weight_decay=run.training.decay
+        )
+        self.done, self.seconds, self.least, self.since = 0, 0.0, math.inf, 0
+        self.curve: list[dict[str, float]] = []
+        self._resume()
+
+    def _resume(self) -> None:
+        state = stored(self.path)
+        if state is None:
+            return
+        self.both.load_state_dict(state["both"])
+        self.average.load_state_dict(state["average"])
+        self.best = state["best"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name in ("done", "seconds", "least", "since", "curve"):
+            setattr(self, name, state[name])
+
+    def _store(self) -> None:
+        state = {
+            "both": self.both.state_dict(),
+            "average": self.average.state_dict(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            **{name: getattr(self, name) for name in ("done", "seconds", "least", "since")},
+            "curve": self.curve,
+        }
+        store(self.path, state)
+
+    def model(self, mode: str, generator: torch.Generator) -> Any:
+        """What is called in a step."""
+        if mode == "plain" or not self.run.network.symmetrized:
+            return self.net
+        options = {"training": mode, "generator": generator}
+        model = symmetrized(self.net, self.data.outputs, self.run.frames, **options)
+        if mode == "sampled":
+            # in the frames that it sees, a network learns its own derivatives
+            model.frames = Held(model.frames)
+        return model.train()
+
+    def steps(self, progress: Callable[[int, float], None], most: int | None = None) -> None:
+        """Train to the end, or for no more than some steps.
+
+        Raises:
+            NotFiniteError: if the loss is no number.
+        """
+        settings = self.run.training
+        last = settings.steps if most is None else min(settings.steps, self.done + most)
+        while self.done < last and not self._is_over():
+            start = time.perf_counter()
+            loss = self._step()
+            self.seconds += time.perf_counter() - start
+            self.done += 1
+            if self.done % settings.every == 0 or self.done == settings.steps:
+                self._look(loss)
+                self._store()
+            progress(self.done, loss)
+
+    def _is_over(self) -> bool:
+        patience = self.run.training.patience
+        return patience > 0 and self.since >= patience
+
+    def _step(self) -> float:
+        settings, train = self.run.training, self.parts["train"]
+        seed = 1_000_003 * (self.run.seed + 1) + self.done
+        torch.manual_seed(seed)  # of dropout
+        generator = torch.Generator().manual_seed(seed)
+        # batches of one pass through the data, in an order of its own
+        size = min(settings.batch, len(train))
+        each = max(1, len(train) // size)
+        order = torch.Generator().manual_seed(1_000_003 * (self.run.seed + 1) + self.done // each)
+        rows = torch.randperm(len(train), generator=order)[(self.done % each) * size :][:size]
+        batch = Batch.from_data_list([train[i] for i in rows.tolist()])
+        self.both.train()
+        model = self.model(settings.mode, generator)
+        found = predicted(model, self.units, batch, create_graph=True)
+        part = self.done / settings.steps
+        loss = loss_of(found, self.units, batch, settings.weights, part)
+        if not bool(loss.isfinite()):
+            raise NotFiniteError(
+                f"the loss of {self.run.identity} is {loss.item()} in step {self.done}: a smaller "
+                "rate or a smaller [training] clip may help; the state before is kept"
+            )
+        done, total = self.done, settings.steps
+        rate = settings.rate * min(1.0, (done + 1) / max(1, settings.warm_up))
+        rate *= 0.5 * (1 + math.cos(math.pi * done / total))
+        step(self.both, loss, self.optimizer, rate, settings.clip)
+        keep = min(settings.average, (1 + done) / (10 + done))
+        with torch.no_grad():
+            pairs = zip(
+                self.average.state_dict().values(), self.both.state_dict().values(), strict=True
+            )
+            for ours, theirs in pairs:
+                if ours.is_floating_point():
+                    ours.lerp_(theirs, 1 - keep)
+                else:
+                    ours.copy_(theirs)
+        return float(loss.detach())
+
+    def _look(self, loss: float) -> None:
+        """Errors on the validation set, and the best state by their sum."""
+        net, units = self.average["net"].eval(), self.average["units"]
+        model = net
+        if self.run.training.mode != "plain" and self.run.network.symmetrized:
+            model = symmetrized(net, self.data.outputs, self.run.frames).eval()
+        total = 0.0
+        parts = self.parts["validation"] or self.parts["train"][: self.run.training.batch]
+        size = self.run.training.batch
+        for start in range(0, len(parts), size):
+            batch = Batch.from_data_list(parts[start : start + size])
+            found = predicted(model, units, batch, create_graph=False)
+            total += float(loss_of(found, units, batch, {})) * batch.num_graphs / len(parts)
+        self.curve.append(
+            {"step": self.done, "seconds": self.seconds, "loss": loss, "validation": total}
+        )
+        self.since += 1
+        if total < self.least:
+            self.least, self.since = total, 0
+            self.best = copy.deepcopy(self.average.state_dict())
+        self.average.train()
+
+    def best_model(self) -> tuple[Any, Units]:
+        """The network and the units of the best state by validation."""
+        self.average.load_state_dict(self.best)
+        self.average.eval()
+        return self.average["net"], self.average["units"]

@@ -1,0 +1,368 @@
+"""The command that compares networks: what it reads, runs, goes on with, and reports."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+from rich.console import Console
+from torch_geometric.data import Batch, Data
+
+from benchmarks.__main__ import main
+from benchmarks.compare.configuration import (
+    ConfigurationError,
+    DataChoice,
+    FramesChoice,
+    NetworkChoice,
+    Run,
+    TrainingChoice,
+    read,
+    shipped,
+)
+from benchmarks.compare.data import DataSet, Target, data_of, split
+from benchmarks.compare.learning import Units, loss_of, predicted
+from benchmarks.compare.report import write_report
+from benchmarks.compare.runs import results, run_all
+from benchmarks.compare.training import Training, cast
+
+QUICK = TrainingChoice(steps=8, batch=4, every=4)
+FEW = DataChoice(train=12, validation=4, test=6)
+
+
+def run_of(**training: Any) -> Run:
+    settings = {"steps": 8, "batch": 4, "every": 2} | training
+    return Run(NetworkChoice("mock"), FramesChoice(), FEW, TrainingChoice(**settings), seed=1)
+
+
+def written(folder: Path, text: str, name: str = "mine.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+SMALL = """
+[data]
+train = 12
+validation = 4
+test = 6
+[training]
+steps = 6
+batch = 4
+every = 3
+"""
+
+
+# --- configurations
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_what_comes_along_is_read(name: str) -> None:
+    comparison = read(name)
+    assert comparison.name == name
+    assert comparison.runs()
+    assert len({run.identity for run in comparison.runs()}) == len(comparison.runs())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("networks = []", "there are no networks"),
+        (
+            "[[networks]]\nmake = 'mock'\n[training]\nstep = 5",
+            "line 4: 'step' is not known here: did",
+        ),
+        ("[[networks]]\nmake = 'mock'\n[training]\nsteps = 'many'", "line 4: 'steps' is 'many'"),
+        ("[[networks]]\nmake = 'mock'\n[training]\nsteps = 0", "must be positive"),
+        ("[[networks]]\nmake = 'mock'\n[training]\nmode = 'sample'", "did you mean 'sampled'?"),
+        ("[[networks]]\nname = 'mock'", "lacks 'make'"),
+        ("[[networks]]\nmake = 'mock'\nsymmetrized = 1", "must be of type bool"),
+        ("[[networks]\nmake = 'mock'", "is not TOML"),
+        ("extends = 'nothing.toml'", "which is not there"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        read(written(tmp_path, text))
+
+
+def test_no_such_comparison() -> None:
+    with pytest.raises(ConfigurationError, match="quick"):
+        read("quickly")
+
+
+def test_a_file_extends_another(tmp_path: Path) -> None:
+    written(tmp_path, "[[networks]]\nmake = 'mock'\n" + SMALL, "base.toml")
+    path = written(tmp_path, "extends = 'base.toml'\nseeds = [3, 4]\n[training]\nsteps = 2\n")
+    comparison = read(path)
+    assert [run.seed for run in comparison.runs()] == [3, 4]
+    assert (comparison.training.steps, comparison.training.batch) == (2, 4)
+
+
+# --- data
+
+
+def test_splits_do_not_overlap_and_follow_the_seed() -> None:
+    data = data_of(FEW)
+    one, again = split(data, FEW), split(data, FEW)
+    assert one.places == again.places
+    assert not set(one.places["train"]) & set(one.places["validation"])
+    other = split(data, DataChoice(train=12, validation=4, test=6, seed=1))
+    assert other.places != one.places
+    with pytest.raises(ConfigurationError, match="lower"):
+        split(data, DataChoice(train=10_000))
+
+
+def test_an_extended_xyz_file(tmp_path: Path) -> None:
+    rng, images = np.random.default_rng(0), []
+    for k in range(10):
+        atoms = Atoms("OH2", positions=rng.normal(size=(3, 3)))
+        atoms.info["mu"] = rng.normal(size=3)
+        atoms.calc = SinglePointCalculator(atoms, energy=float(k), forces=rng.normal(size=(3, 3)))
+        images.append(atoms)
+    path = tmp_path / "water.xyz"
+    write(path, images, format="extxyz")
+    targets = {"energy": "energy", "forces": "forces"}
+    targets["dipole"] = {"key": "mu", "representation": "1o", "unit": "e Å"}  # type: ignore[assignment]
+    data = data_of(DataChoice(set="xyz", path=str(path), targets=targets))
+    assert data.species == [1, 8]
+    assert data.outputs == {"energy": "0e", "dipole": "1o"}
+    assert data.structures[3].energy.tolist() == [[3.0]]
+    assert data.structures[0].dipole.shape == (1, 3)
+    assert "cell" not in data.structures[0]
+    with pytest.raises(ConfigurationError, match="say how it turns"):
+        data_of(DataChoice(set="xyz", path=str(path), targets={"mu": "mu"}))
+    with pytest.raises(ConfigurationError, match="there is no file"):
+        data_of(DataChoice(set="xyz", path="nothing.xyz"))
+
+
+def test_shapes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "shapes.npz", points=rng.normal(size=(6, 20, 3)), label=[0, 1, 2] * 2)
+    data = data_of(DataChoice(set="shapes", path=str(tmp_path / "shapes.npz"), points=8))
+    assert data.outputs == {"label": "3x0e"}
+    assert len(data.structures) == 6
+    assert data.structures[0].pos.shape == (8, 3)
+    for name in ("chair", "table"):
+        (tmp_path / "folder" / name).mkdir(parents=True)
+        np.savetxt(tmp_path / "folder" / name / "one.xyz", rng.normal(size=(9, 3)))
+    found = data_of(DataChoice(set="shapes", path=str(tmp_path / "folder")))
+    assert found.targets["label"].classes == ("chair", "table")
+    assert [int(one.label) for one in found.structures] == [0, 1]
+
+
+def test_charges_move_as_a_whole_keeps_its_momentum() -> None:
+    data = data_of(DataChoice(set="charges", train=3, validation=1, test=1))
+    one = data.structures[0]
+    # of unit masses, whose forces cancel
+    torch.testing.assert_close(one.shift.mean(0), one.velocity.mean(0), atol=1e-9, rtol=0)
+
+
+# --- learning
+
+
+def test_predictions_start_near_the_baseline() -> None:
+    run, data = run_of(), data_of(FEW)
+    parts = split(data, FEW)
+    training = Training(run, data, parts, Path("/nonexistent"))
+    batch = Batch.from_data_list(cast(parts.test, torch.float32))
+    found = predicted(training.net, training.units, batch, create_graph=False)
+    forces = torch.cat([one.forces for one in parts.train])
+    assert float(found["forces"].square().mean().sqrt()) < 0.2 * float(forces.std())
+    total = found["energy"].double() + training.units.baseline("energy", batch)
+    true = torch.cat([one.energy for one in parts.test])
+    assert float((total - true).abs().max()) < 5  # of thousands of eV
+
+
+def test_the_loss_knows_what_composition_says() -> None:
+    data = data_of(FEW)
+    parts = split(data, FEW)
+    units = Units(data, parts.train)
+    batch = Batch.from_data_list(parts.train)
+    exact = {
+        "energy": batch.energy - units.baseline("energy", batch),
+        "forces": batch.forces,
+    }
+    assert float(loss_of(exact, units, batch, {})) < 1e-20
+    assert float(loss_of({**exact, "forces": 0 * batch.forces}, units, batch, {})) > 0.1
+
+
+@pytest.mark.parametrize("mode", ["sampled", "random", "plain"])
+def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path, mode: str) -> None:
+    data = data_of(FEW)
+    parts = split(data, FEW)
+    whole = Training(run_of(mode=mode), data, parts, tmp_path / "whole")
+    whole.steps(lambda done, loss: None)
+    first = Training(run_of(mode=mode), data, parts, tmp_path / "parts")
+    first.steps(lambda done, loss: None, most=5)  # states are kept after the second and the fourth
+    second = Training(run_of(mode=mode), data, parts, tmp_path / "parts")
+    assert second.done == 4
+    second.steps(lambda done, loss: None)
+    for one, other in zip(whole.both.parameters(), second.both.parameters(), strict=True):
+        assert torch.equal(one, other)
+    for name in whole.best:
+        assert torch.equal(whole.best[name], second.best[name])
+
+
+def test_other_seeds_have_other_weights(tmp_path: Path) -> None:
+    data = data_of(FEW)
+    parts = split(data, FEW)
+    nets = []
+    for seed in (0, 1):
+        run = Run(NetworkChoice("mock"), FramesChoice(), FEW, QUICK, seed)
+        nets.append(Training(run, data, parts, tmp_path / str(seed)).net)
+    assert not torch.equal(nets[0].first.weight, nets[1].first.weight)
+
+
+# --- runs and reports
+
+
+def test_all_in_seconds_with_a_network_that_fails(tmp_path: Path) -> None:
+    assert main(["run", "mock", "--folder", str(tmp_path)]) == 1
+    found = list(results(tmp_path / "mock"))
+    assert [one["status"] for one in found].count("finished") == 2
+    failed = [one for one in found if one["status"] == "failed"]
+    assert all("nan" in one["error"] for one in failed)
+    good = next(one for one in found if one["status"] == "finished")
+    assert max(good["forms"]["symmetrized"]["rotation_error"].values()) < 1e-9
+    assert max(good["forms"]["bare"]["rotation_error"].values()) > 1e-2
+    assert {"versions", "machine", "command", "run", "split", "source"} <= set(good)
+
+    # what is finished is not repeated
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/mock-s*/result.json")}
+    main(["run", "mock", "--folder", str(tmp_path)])
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+    assert main(["report", str(tmp_path / "mock")]) == 0
+    text = (tmp_path / "mock" / "report.md").read_text()
+    assert "Runs that failed" in text
+    assert "energy, MAE (eV)" in text
+    page = (tmp_path / "mock" / "report.html").read_text()
+    assert page.count("<img") == 3
+    assert "http" not in page  # it needs nothing else
+
+
+OWN = """
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self, outputs, species, width):
+        super().__init__()
+        self.outputs, self.layer = list(outputs), torch.nn.Linear(3, width)
+
+    def forward(self, data):
+        rows = self.layer(data.pos).tanh()
+        pooled = rows.new_zeros(data.num_graphs, rows.size(1)).index_add(0, data.batch, rows)
+        return {name: pooled[:, :1] for name in self.outputs}
+
+
+def factory(outputs, species, width=4):
+    return Net(outputs, species, width)
+"""
+
+
+def test_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_networks.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    networks = "[[networks]]\nmake = 'my_networks:factory'\nsettings = {width = 8}\n"
+    path = written(tmp_path, networks + SMALL)
+    assert main(["run", str(path), "--folder", str(tmp_path / "out")]) == 0
+    (found,) = results(tmp_path / "out" / "mine")
+    assert found["parameters"] == 32
+    bad = written(tmp_path, "[[networks]]\nmake = 'my_networks:nothing'\n" + SMALL, "bad.toml")
+    assert main(["run", str(bad), "--folder", str(tmp_path / "out")]) == 1
+    (told,) = results(tmp_path / "out" / "bad")
+    assert "cannot be imported" in told["error"]
+
+
+def charges_on_a_line(choice: DataChoice) -> DataSet:
+    """A loader of one's own."""
+    structures = [
+        Data(pos=torch.rand(4, 3).double(), z=torch.ones(4).long(), pull=torch.rand(1, 3).double())
+        for _ in range(choice.train + choice.validation + choice.test)
+    ]
+    return DataSet(structures, {"pull": Target("1o", unit="N")}, "drawn")
+
+
+def test_a_loader_of_ones_own(tmp_path: Path) -> None:
+    own = "set = 'tests.benchmarks.test_compare:charges_on_a_line'"
+    text = "[[networks]]\nmake = 'mock'\n" + SMALL.replace("[data]", f"[data]\n{own}")
+    comparison = read(written(tmp_path, text))
+    assert run_all(comparison, tmp_path / "out", Console(quiet=True)) == 0
+    (found,) = results(tmp_path / "out")
+    assert set(found["forms"]["symmetrized"]["errors"]) == {"pull"}
+
+
+def test_shapes_upright(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "shapes.npz", points=rng.normal(size=(30, 20, 3)), label=[0, 1, 2] * 10)
+    text = f"""
+[[networks]]
+make = "ClassicPointNet"
+settings = {{width = 0.1}}
+[frames]
+group = "SO(2)"
+axis = [0, 1, 0]
+[data]
+set = "shapes"
+path = "{tmp_path / "shapes.npz"}"
+train = 16
+validation = 4
+test = 10
+[training]
+steps = 4
+batch = 4
+every = 2
+"""
+    assert run_all(read(written(tmp_path, text)), tmp_path / "out", Console(quiet=True)) == 0
+    (found,) = results(tmp_path / "out")
+    assert 0 <= found["forms"]["symmetrized"]["errors"]["label"]["accuracy"] <= 1
+    write_report(tmp_path / "out")
+
+
+def test_an_interrupted_write_leaves_the_result_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, "[[networks]]\nmake = 'mock'\n" + SMALL)
+    comparison = read(path)
+    run_all(comparison, tmp_path / "out", Console(quiet=True))
+    (kept,) = (tmp_path / "out").glob("*/result.json")
+    before = kept.read_text()
+
+    def full(self: Path, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    told = json.loads(before)
+    told["status"] = "failed"  # so that it runs again
+    kept.write_text(json.dumps(told))
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        run_all(comparison, tmp_path / "out", Console(quiet=True))
+    monkeypatch.undo()
+    assert json.loads(kept.read_text())["status"] == "failed"
+
+
+def test_mistakes_in_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "nothing"]) == 2
+    assert "none of that name" in capsys.readouterr().out
+    assert main(["report", str(tmp_path)]) == 2
+    assert main(["list"]) == 0
+    assert "quick" in capsys.readouterr().out
+
+
+def test_units_of_labels_are_left_alone() -> None:
+    structures = [Data(pos=torch.rand(3, 3).double(), label=torch.tensor([1]))]
+    data = DataSet(structures, {"label": Target("2x0e", classes=("a", "b"))}, "drawn")
+    units = Units(data, structures)
+    batch = Batch.from_data_list(structures)
+    logits = torch.tensor([[-9.0, 9.0]])
+    assert torch.equal(units.in_units("label", logits, batch), logits)
+    assert float(loss_of({"label": logits}, units, batch, {})) < 1e-6
