@@ -20,6 +20,7 @@ are written, those of some only shown.
 
 import argparse
 import math
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -312,7 +313,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     found = measure(options)
     if set(options.networks) == set(NETWORKS) and set(options.trainings) == set(TRAININGS):
-        write_result(RESULTS[options.group], found)
+        command = " ".join(["python", "-m", "benchmarks.train_shapes", *sys.argv[1:]])
+        write_result(RESULTS[options.group], found, command)
     print(f"\n{accuracies(found['networks'])}")
 
 

@@ -165,7 +165,9 @@ class Comparison:
         modes = self.modes or [self.training.mode]
         found = []
         for network, mode, seed in itertools.product(self.networks, modes, self.seeds):
-            training = dataclasses.replace(self.training, mode=mode)
+            # without frames there is nothing to sample
+            seen = mode if network.symmetrized else "plain"
+            training = dataclasses.replace(self.training, mode=seen)
             run = Run(network, self.frames, self.data, training, seed)
             if run.identity not in [one.identity for one in found]:
                 found.append(run)

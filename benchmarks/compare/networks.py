@@ -59,7 +59,7 @@ def schnet(outputs: Outputs, species: Sequence[int], **settings: Any) -> nn.Modu
     from torch_geometric.nn import SchNet
 
     (name,) = outputs if len(outputs) == 1 else (None,)
-    if name is None or str(outputs[name]) != "'0e'":
+    if name is None or str(outputs[name]) != "0e":
         raise ConfigurationError(
             f"SchNet has one invariant output of structures, but the targets are {dict(outputs)}: "
             "leave it out, or the other targets"

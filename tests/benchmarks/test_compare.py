@@ -97,12 +97,35 @@ def test_no_such_comparison() -> None:
         read("quickly")
 
 
+def test_the_file_that_the_page_shows(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "comparing.md").read_text()
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    comparison = read(written(tmp_path, text))
+    assert [one.make for one in comparison.networks] == ["my_networks:factory", "PET", "SchNet"]
+    assert len(text.strip().splitlines()) <= 16
+
+
 def test_a_file_extends_another(tmp_path: Path) -> None:
     written(tmp_path, "[[networks]]\nmake = 'mock'\n" + SMALL, "base.toml")
     path = written(tmp_path, "extends = 'base.toml'\nseeds = [3, 4]\n[training]\nsteps = 2\n")
     comparison = read(path)
     assert [run.seed for run in comparison.runs()] == [3, 4]
     assert (comparison.training.steps, comparison.training.batch) == (2, 4)
+
+
+def test_what_needs_no_frames_is_trained_once(tmp_path: Path) -> None:
+    text = "modes = ['sampled', 'random']\n[[networks]]\nmake = 'SchNet'\nsymmetrized = false\n"
+    (run,) = read(written(tmp_path, text)).runs()
+    assert run.training.mode == "plain"
+
+
+def test_schnet_beside_others(tmp_path: Path) -> None:
+    settings = "{hidden_channels = 8, num_filters = 8, num_interactions = 1}"
+    text = f"[[networks]]\nmake = 'SchNet'\nsymmetrized = false\nsettings = {settings}\n" + SMALL
+    assert run_all(read(written(tmp_path, text)), tmp_path / "out", Console(quiet=True)) == 0
+    (found,) = results(tmp_path / "out")
+    assert list(found["forms"]) == ["bare"]
+    assert max(found["forms"]["bare"]["rotation_error"].values()) < 1e-9
 
 
 # --- data
