@@ -1,5 +1,7 @@
 """Exact and smooth rotational symmetry for any network on point clouds."""
 
+from typing import Any
+
 from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.arrays.vectors import safe_norm
 from symmetrize.atoms import from_ase, to_ase
@@ -8,6 +10,7 @@ from symmetrize.data.owners import owners
 from symmetrize.data.periods import periods
 from symmetrize.declaration import Outputs
 from symmetrize.derivatives import Derivatives, forces_and_stress
+from symmetrize.extras import needed_for
 from symmetrize.frames import (
     Ensemble,
     FrameAveraging,
@@ -38,6 +41,7 @@ __all__ = [
     "Periods",
     "QuadratureFrames",
     "RandomFrames",
+    "SymmetrizedCalculator",
     "Symmetrizer",
     "cutoff_switch",
     "forces_and_stress",
@@ -55,3 +59,12 @@ __all__ = [
     "to_ase",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # derives from a class of ase, which nobody else needs
+    if name != "SymmetrizedCalculator":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with needed_for("a calculator of ase", "ase"):
+        from symmetrize.calculator import SymmetrizedCalculator
+    return SymmetrizedCalculator

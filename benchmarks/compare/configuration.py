@@ -93,6 +93,8 @@ class TrainingChoice:
     Attributes:
         mode: what they see: "sampled" frames, "random" rotations, "all" frames, "plain" data.
         steps, batch: number of steps, and of structures in each.
+        exact: number of steps at the end in which a symmetrized network sees all frames, so that
+            it learns what their derivatives add to forces.
         rate, decay, warm_up, clip: of AdamW: the learning rate, which falls along a cosine, the
             weight decay, the steps of its rise, the norm of gradients.
         average: part of the averaged weights that each step keeps.
@@ -106,6 +108,7 @@ class TrainingChoice:
     mode: str = "sampled"
     steps: int = 2000
     batch: int = 16
+    exact: int = 0
     rate: float = 2e-3
     decay: float = 1e-4
     warm_up: int = 50

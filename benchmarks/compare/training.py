@@ -184,7 +184,8 @@ class Training:
         rows = torch.randperm(len(train), generator=order)[(self.done % each) * size :][:size]
         batch = Batch.from_data_list([train[i] for i in rows.tolist()])
         self.both.train()
-        model = self.model(settings.mode, generator)
+        is_exact = self.done >= settings.steps - settings.exact
+        model = self.model("all" if is_exact else settings.mode, generator)
         found = predicted(model, self.units, batch, create_graph=True)
         part = self.done / settings.steps
         loss = loss_of(found, self.units, batch, settings.weights, part)

@@ -30,7 +30,7 @@ FLOORS = {
     scopes derivatives
     average atoms datasets hessians
     symmetrizer
-    settings weights
+    settings weights calculator
     symmetrize
     provenance
     demo

@@ -258,7 +258,7 @@ def test_certified_as_clouds_in_space() -> None:
         ("1o", 3, {"group": "O(2)"}, "takes (..., 2) in the plane, not"),
         ("2e", 5, {"group": "O(2)"}, "holds 2e, which has no form in the plane"),
         ("1e", 3, {"group": "O(2)"}, "'0o'"),
-        ("1o", 2, {"group": "O(3)"}, "in the plane: take group='O(2)'"),
+        ("1o", 2, {"group": "O(3)"}, "the plane take group='O(2)'"),
         ("1o", 2, {"group": "SO(2)", "axis": (0, 1, 0)}, "without an axis"),
     ],
 )
