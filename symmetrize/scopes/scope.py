@@ -57,8 +57,8 @@ class Scope(ABC):
             return self.of_accepted(accepted(data, view.inputs, view.positions), view)
         if view.axis != UPRIGHT:
             raise ValueError(
-                f"`pos` has shape {tuple(data.pos.shape)} but must be (points, 3); for positions in "
-                "the plane take group='O(2)' (rotations and reflections) or 'SO(2)' (rotations "
+                f"`pos` has shape {tuple(data.pos.shape)} but must be (points, 3); for positions "
+                "in the plane take group='O(2)' (rotations and reflections) or 'SO(2)' (rotations "
                 "only), without an axis"
             )
         known = view.inputs, view.positions
