@@ -10,7 +10,6 @@ from symmetrize.data.owners import owners
 from symmetrize.data.periods import periods
 from symmetrize.declaration import Outputs
 from symmetrize.derivatives import Derivatives, forces_and_stress
-from symmetrize.extras import needed_for
 from symmetrize.frames import (
     Ensemble,
     FrameAveraging,
@@ -65,6 +64,6 @@ def __getattr__(name: str) -> Any:
     # derives from a class of ase, which nobody else needs
     if name != "SymmetrizedCalculator":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with needed_for("a calculator of ase", "ase"):
-        from symmetrize.calculator import SymmetrizedCalculator
+    from symmetrize.calculator import SymmetrizedCalculator
+
     return SymmetrizedCalculator

@@ -7,8 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
@@ -16,8 +14,13 @@ from symmetrize.atoms.properties import voigt_stress
 from symmetrize.atoms.reading import from_ase
 from symmetrize.contract import contract_of
 from symmetrize.derivatives import forces_and_stress
+from symmetrize.extras import needed_for
 from symmetrize.returned import items
 from symmetrize.symmetrizer import Symmetrizer
+
+with needed_for("a calculator of ase", "ase"):
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator, all_changes
 
 MECHANICAL = ("energy", "free_energy", "forces", "stress")
 UNCERTAINTY = "energy_uncertainty"

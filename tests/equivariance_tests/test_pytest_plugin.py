@@ -2,12 +2,14 @@
 
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from equivariance_tests import CHECKS, PROFILES
 from equivariance_tests.suite import EquivarianceSuite
@@ -86,8 +88,19 @@ def session(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session")
 def ran(tmp_path_factory) -> tuple[str, dict]:
-    """What one session on two workers printed, and its report."""
-    folder = tmp_path_factory.mktemp("project")
+    """What one session on two workers printed, and its report; one for all that run tests here."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return run_once(tmp_path_factory.mktemp("project"))
+    # the folder that workers of this session share, and no other
+    kept = tmp_path_factory.getbasetemp().parent / "session_of_the_plugin.json"
+    with FileLock(f"{kept}.lock"):
+        if not kept.is_file():
+            kept.write_text(json.dumps(run_once(tmp_path_factory.mktemp("project"))))
+        return tuple(json.loads(kept.read_text()))
+
+
+def run_once(folder: Path) -> tuple[str, dict]:
+    """The session."""
     (folder / "conftest.py").write_text(QUICK)
     (folder / "test_mine.py").write_text(MINE)
     (folder / "known.toml").write_text(KNOWN)

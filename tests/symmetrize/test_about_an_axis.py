@@ -379,7 +379,7 @@ FAST = ("equivariance", "parity", "stabilizer", "Lie derivative", "translation",
 @pytest.mark.filterwarnings("ignore:'energy' and")
 @pytest.mark.parametrize(
     ("group", "axis", "translations"),
-    [("SO(2)", (0, 1, 0), "all"), ("O(2)", (1, 2, -2), "across"), ("O(2)", "up", "across")],
+    [("O(2)", (1, 2, -2), "across"), ("SO(2)", "up", "all")],
 )
 def test_certified(group: str, axis: Any, translations: str) -> None:
     model = Symmetrizer(declared(), group=group, axis=axis, translations=translations)
@@ -398,7 +398,6 @@ CLOUDS = [Cloud("generic", 6, seed) for seed in range(4)]
         ({"group": "O(3)"}, "equivariance"),
         ({"group": "SO(3)"}, "equivariance"),
         ({"group": "SO(2)", "axis": (1, 0, 0)}, "equivariance"),
-        ({"group": "SO(2)", "axis": (1, 0, 0)}, "Lie derivative"),
         ({"group": "O(2)"}, "parity"),
         ({"group": "SO(2)"}, "translation"),
     ],

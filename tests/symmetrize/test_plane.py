@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from equivariance_tests import certify
+from equivariance_tests.checks import check_of
+from equivariance_tests.clouds import Cloud
+from equivariance_tests.measure.trial import Trial
 from symmetrize import (
     Contract,
     FrameAveraging,
@@ -247,9 +249,11 @@ def test_certified_as_clouds_in_space() -> None:
         return torch.cat([found[:, :4], zero, found[:, 4:6], zero], dim=1)
 
     contract = Contract("2x0e + 2x1o", group="O(2)", smoothness=4)
-    checks = ["equivariance", "parity", "stabilizer", "translation", "permutation"]
-    report = certify(in_space, contract, checks=checks)
-    assert report.passed, str(report)
+    trial, clouds = Trial.of(in_space, contract), [Cloud("generic", 6, k) for k in range(4)]
+    clouds += [Cloud(name, 5) for name in ("polygon", "prism", "line", "cube", "coincident")]
+    for name in ("equivariance", "parity", "stabilizer", "translation", "permutation"):
+        for one in check_of(name).outcomes(trial, clouds):
+            assert one.failure is None, str(one.failure)
 
 
 @pytest.mark.parametrize(
