@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias, get_args
 
+from torch import nn
+
 from symmetrize.arguments import representations_of
 from symmetrize.declaration import Declaration, Outputs
 from symmetrize.groups import GROUPS, UPRIGHT, Direction, Group, as_direction, is_axial
@@ -282,7 +284,17 @@ def lowest(one: Smoothness, other: Smoothness) -> Smoothness:
     return None if one is None or other is None else min(one, other)
 
 
+def declared_by(net: object, name: str) -> Any:
+    """What a network declares by a name, or None; through torch's wrappers for many processes.
+
+    ``DistributedDataParallel`` and ``DataParallel`` hand on the calls of a network, and no more.
+    """
+    while isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        net = net.module
+    return getattr(net, name, None)
+
+
 def contract_of(net: object) -> Contract | None:
     """The contract that a network declares, if it does."""
-    found = getattr(net, "contract", None)
+    found = declared_by(net, "contract")
     return found if isinstance(found, Contract) else None

@@ -36,6 +36,7 @@ from symmetrize.contract import (
     axis_for,
     check_translations,
     contract_of,
+    declared_by,
     lowest,
     names_of_positions,
 )
@@ -217,7 +218,8 @@ class Symmetrizer(nn.Module):
         """What is called once on the data before copies are made: as given, or the network's."""
         if self.given_prepare is not None:
             return self.given_prepare
-        return getattr(self.net, "prepare", None)
+        found: Callable[[Any], Any] | None = declared_by(self.net, "prepare")
+        return found
 
     def extra_repr(self) -> str:
         """What is declared, where the module is printed."""

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 
 BY_NAME = {check.name: check for check in CHECKS}
 # Cases of a check that should not fail, others for each model so that each has its turn; a check
-# that takes seconds has one, of every third model, and the one that takes longest of every ninth
-SOME, FEW, EVERY = 2, 1, 3
+# that takes seconds has one, of every fourth model, and the one that takes longest of every ninth
+SOME, FEW, EVERY = 2, 1, 4
 LONGEST, NINTH = "history", 9
 LONG = {check.name for check in CHECKS if check.slow}
 # Cases that are tried at once in search of a failure
