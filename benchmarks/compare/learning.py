@@ -33,21 +33,21 @@ class Units(nn.Module):
     Args:
         data: with targets and species.
         train: structures that baselines and scales are fitted to.
+        plain: whether the network answers in the units of the data already.
     """
 
-    def __init__(self, data: DataSet, train: list[Data]) -> None:
+    def __init__(self, data: DataSet, train: list[Data], plain: bool = False) -> None:
         super().__init__()
         self.targets, self.species = data.targets, data.species
         self.register_buffer("kinds", torch.tensor(data.species or [0]))
-        self.returned = [
-            name for name, one in data.targets.items() if name not in DERIVED and not one.classes
-        ]
+        measured = [n for n, one in data.targets.items() if n not in DERIVED and not one.classes]
+        self.returned = [] if plain else measured
         for name, target in data.targets.items():
             values = torch.cat([one[name] for one in train])
             if target.classes:
                 continue
             base = torch.zeros(len(self.kinds), dtype=torch.float64)
-            if target.representation == "0e" and target.rows == "structure":
+            if target.representation == "0e" and target.rows == "structure" and not plain:
                 counts = torch.stack([self._counts(one) for one in train])
                 base = torch.linalg.lstsq(
                     counts, values.double().reshape(-1, 1), rcond=1e-9, driver="gelsd"

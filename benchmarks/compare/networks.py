@@ -69,6 +69,13 @@ def schnet(outputs: Outputs, species: Sequence[int], **settings: Any) -> nn.Modu
     return OneScalar(Call(net, "z, pos, batch"), name, float(net.cutoff))
 
 
+def checkpoint(outputs: Outputs, species: Sequence[int], folder: str) -> Any:
+    """What ``backbones.checkpoint.save`` wrote: a network, or one in its frames."""
+    from backbones.checkpoint import load
+
+    return load(folder)
+
+
 class Mock(nn.Module):
     """Sums over points of a few features: runs in no time, and learns next to nothing."""
 
@@ -106,6 +113,7 @@ NETWORKS: dict[str, Factory] = {
     },
     "ClassicPointTransformer": _for_shapes("ClassicPointTransformer"),
     "SchNet": schnet,
+    "checkpoint": checkpoint,
     "mock": Mock,
 }
 

@@ -85,6 +85,18 @@ class Held(Frames):
         return self.frames.of_clouds(replace(cloud, vectors=cloud.vectors.detach()), group, degree)
 
 
+class Function(nn.Module):
+    """A function as a network, which has no weights."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.function, self.contract = function, getattr(function, "contract", None)
+
+    def forward(self, data: Any) -> Any:
+        """What the function returns."""
+        return self.function(data)
+
+
 class Training:
     """One run: its network, its units, and where it stands.
 
@@ -102,24 +114,31 @@ class Training:
         }
         torch.manual_seed(run.seed)
         make = factory_of(run.network.make)
-        self.net = make(data.outputs, data.species, **run.network.settings).to(self.dtype)
+        self.net = make(data.outputs, data.species, **run.network.settings)
+        if isinstance(self.net, nn.Module):
+            self.net = self.net.to(self.dtype)
+        else:
+            self.net = Function(self.net)
         # in double precision, as energies are large
-        self.units = Units(data, split.train)
-        some = Batch.from_data_list(self.parts["train"][:CALIBRATED])
-        self.units.calibrate(self.net, some)
+        self.units = Units(data, split.train, plain=not run.network.trained)
+        if run.network.trained:
+            some = Batch.from_data_list(self.parts["train"][:CALIBRATED])
+            self.units.calibrate(self.net, some)
         self.both = nn.ModuleDict({"net": self.net, "units": self.units})
         self.average = copy.deepcopy(self.both)
         self.best = copy.deepcopy(self.both.state_dict())
-        self.optimizer = torch.optim.AdamW(
-            self.both.parameters(), run.training.rate, weight_decay=run.training.decay
-        )
+        self.optimizer = None
+        if run.network.trained:
+            self.optimizer = torch.optim.AdamW(
+                self.both.parameters(), run.training.rate, weight_decay=run.training.decay
+            )
         self.done, self.seconds, self.least, self.since = 0, 0.0, math.inf, 0
         self.curve: list[dict[str, float]] = []
         self._resume()
 
     def _resume(self) -> None:
         state = stored(self.path)
-        if state is None:
+        if state is None or self.optimizer is None:
             return
         self.both.load_state_dict(state["both"])
         self.average.load_state_dict(state["average"])

@@ -15,6 +15,8 @@ from ase.io import write
 from rich.console import Console
 from torch_geometric.data import Batch, Data
 
+from backbones import PointNet
+from backbones.checkpoint import save
 from benchmarks.__main__ import main
 from benchmarks.compare.configuration import (
     ConfigurationError,
@@ -322,6 +324,31 @@ def test_a_loader_of_ones_own(tmp_path: Path) -> None:
     assert run_all(comparison, tmp_path / "out", Console(quiet=True)) == 0
     (found,) = results(tmp_path / "out")
     assert set(found["forms"]["symmetrized"]["errors"]) == {"pull"}
+
+
+def who_knows(outputs: Any, species: Any) -> Any:
+    """A network that knows the answer."""
+    return lambda data: {"pull": data.pull}
+
+
+def test_what_is_only_evaluated_keeps_its_units(tmp_path: Path) -> None:
+    here = "tests.benchmarks.test_compare"
+    text = f"[[networks]]\nmake = '{here}:who_knows'\ntrained = false\nsymmetrized = false\n"
+    text += SMALL.replace("[data]", f"[data]\nset = '{here}:charges_on_a_line'")
+    assert run_all(read(written(tmp_path, text)), tmp_path / "out", Console(quiet=True)) == 0
+    (found,) = results(tmp_path / "out")
+    assert found["forms"]["bare"]["errors"]["pull"]["mae"] < 1e-6
+    assert found["curve"] == []
+
+
+def test_a_checkpoint_is_evaluated(tmp_path: Path) -> None:
+    net = PointNet({"energy": "0e"}, width=8)
+    save(net, tmp_path / "kept")
+    settings = f"settings = {{folder = '{tmp_path / 'kept'}'}}"
+    text = f"[[networks]]\nmake = 'checkpoint'\ntrained = false\n{settings}\n" + SMALL
+    assert run_all(read(written(tmp_path, text)), tmp_path / "out", Console(quiet=True)) == 0
+    (found,) = results(tmp_path / "out")
+    assert set(found["forms"]) == {"bare", "symmetrized"}
 
 
 def test_shapes_upright(tmp_path: Path) -> None:
