@@ -159,8 +159,9 @@ def random_elements(
 def turns_about(axis: Direction, angles: Float[Tensor, "number"]) -> Float[Tensor, "number 3 3"]:
     """Rotations about an axis by angles in radians, right-handed.
 
-    >>> turns_about((0.0, 0.0, 1.0), torch.tensor([torch.pi / 2])).round(decimals=6)[0, :, 0]
-    tensor([0., 1., 0.])
+    >>> quarter = turns_about((0.0, 0.0, 1.0), torch.tensor([torch.pi / 2]))[0]
+    >>> bool(torch.allclose(quarter[:, 0], torch.tensor([0.0, 1.0, 0.0]), atol=1e-6))
+    True
     """
     frame = frame_along(axis).to(angles)
     cosine, sine = angles.cos(), angles.sin()
