@@ -185,8 +185,14 @@ class StructureChoice(Choice):
         self._take_harmonics(succession, circle, owner, marks)
         found = succession.taken()
         found = Candidates.normalized(found.directions, found.weights, found.index, len(owner))
-        amount = spread / (spread + self.seen.line_width[owner].square())
+        line = self.seen.line_width[owner].square()
+        amount = spread / (spread + line)
         off = part_off_the_line(amount)
+        if self.axis is not None:
+            # no x axis fades as a cloud collapses: its azimuths do, as slowly
+            trust = self.seen.trust[owner]
+            whole = spread + trust * line
+            off = trust * part_off_the_line(spread / torch.where(whole > 0, whole, 1.0))
         if not self.seen.cloud.fields:
             return Azimuths(found, off[found.index], amount, off)
         fields, marked, much = self._azimuths_of_fields(axes)
