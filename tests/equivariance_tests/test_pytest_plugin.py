@@ -91,7 +91,7 @@ def ran(tmp_path_factory) -> tuple[str, dict]:
     """What one session on two workers printed, and its report; one for all that run tests here."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return run_once(tmp_path_factory.mktemp("project"))
-    # the folder that workers of this session share, and no other
+    # the folder that the workers of one run of pytest share
     kept = tmp_path_factory.getbasetemp().parent / "session_of_the_plugin.json"
     with FileLock(f"{kept}.lock"):
         if not kept.is_file():
