@@ -10,7 +10,6 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ from benchmarks.compare.configuration import FramesChoice, Run
 from benchmarks.compare.data import DataSet, Split
 from benchmarks.compare.learning import Units, loss_of, predicted
 from benchmarks.compare.networks import factory_of
-from symmetrize import Ensemble, Frames, HierarchicalFrames, Symmetrizer
-from symmetrize.frames import Group, Points, Vectors
+from equivariance_tests.checks.steepness import Held
+from symmetrize import HierarchicalFrames, Symmetrizer
 
 # Structures that a network is calibrated with
 CALIBRATED = 32
@@ -63,26 +62,6 @@ def cast(items: list[Data], dtype: torch.dtype) -> list[Data]:
                 other[name] = one[name].to(dtype)
         found.append(other)
     return found
-
-
-class Held(Frames):
-    """Other frames, which do not follow the points as these are moved."""
-
-    def __init__(self, frames: Frames) -> None:
-        self.frames, self.cutoff, self.groups = frames, frames.cutoff, frames.groups
-
-    def scored(self, structures: Points) -> Points:
-        """As the others do."""
-        return self.frames.scored(structures)
-
-    def of_structures(self, structures: Points, group: Group, degree: int) -> Ensemble:
-        """Those of the structures at rest."""
-        at_rest = replace(structures, positions=structures.positions.detach())
-        return self.frames.of_structures(at_rest, group, degree)
-
-    def of_clouds(self, cloud: Vectors, group: Group, degree: int) -> Ensemble:
-        """Those of the vectors at rest."""
-        return self.frames.of_clouds(replace(cloud, vectors=cloud.vectors.detach()), group, degree)
 
 
 class Function(nn.Module):

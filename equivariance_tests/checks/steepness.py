@@ -110,6 +110,7 @@ class Held(Frames):
 
     def __init__(self, frames: Frames) -> None:
         self.frames, self.cutoff, self.auxiliary = frames, frames.cutoff, frames.auxiliary
+        self.groups = frames.groups
 
     def scored(self, structures: Points) -> Points:
         """As the others do."""
