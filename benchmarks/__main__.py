@@ -26,7 +26,8 @@ def _list(options: argparse.Namespace, console: Console) -> int:
     for name in shipped():
         found = read(name)
         networks = ", ".join(one.name or one.make for one in found.networks)
-        console.print(f"  {name:12} {len(found.runs())} runs of {networks} on {found.data.set}")
+        data = ", ".join(one.name or one.set for one in found.data)
+        console.print(f"  {name:12} {len(found.runs())} runs of {networks} on {data}")
     console.print(f"[bold]networks[/]\n  {', '.join(NETWORKS)}, or module:factory")
     console.print(f"[bold]data[/]\n  {', '.join(SETS)}, or module:loader")
     return 0

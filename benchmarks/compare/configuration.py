@@ -36,6 +36,7 @@ class NetworkChoice:
         settings: further arguments.
         symmetrized: whether frames are put around it; not around what is invariant by itself.
         trained: whether it is trained, or only evaluated, as a calculator is.
+        on: names of the data that it is for, if it is not for all.
     """
 
     make: str
@@ -43,6 +44,7 @@ class NetworkChoice:
     settings: dict[str, Any] = field(default_factory=dict)
     symmetrized: bool = True
     trained: bool = True
+    on: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ class DataChoice:
 
     Attributes:
         set: the name of one of ``data.SETS``, "xyz" or "shapes" with a path, or "module:loader".
+        name: what it is called in the report; ``set`` if not given.
         path: of an extended-XYZ file, or of shapes.
+        also: further extended-XYZ files to test on, by the names that the report gives them.
         targets: of an extended-XYZ file: the names of energies, forces, stress as they stand there,
             and for others {key = "mu", representation = "1o"}; of other sets, which ones to take.
         train, validation, test: numbers of structures.
@@ -60,7 +64,9 @@ class DataChoice:
     """
 
     set: str = "molecules"
+    name: str = ""
     path: str = ""
+    also: dict[str, Any] = field(default_factory=dict)
     targets: dict[str, Any] = field(default_factory=dict)
     train: int = 400
     validation: int = 50
@@ -74,10 +80,12 @@ class FramesChoice:
     """How networks are symmetrized.
 
     Attributes:
+        name: what they are called in the report; the preset if not given.
         preset, cutoff, length_scale: of ``HierarchicalFrames``.
         group, axis, scope: of ``Symmetrizer``.
     """
 
+    name: str = ""
     preset: str = "smooth"
     cutoff: float | None = None
     length_scale: float | None = None
@@ -93,6 +101,8 @@ class TrainingChoice:
     Attributes:
         mode: what they see: "sampled" frames, "random" rotations, "all" frames, "plain" data.
         steps, batch: number of steps, and of structures in each.
+        points: of all structures of a step, at most, for sets of small and large ones; None for as
+            many as there are. One structure is always taken.
         exact: number of steps at the end in which a symmetrized network sees all frames, so that
             it learns what their derivatives add to forces.
         rate, decay, warm_up, clip: of AdamW: the learning rate, which falls along a cosine, the
@@ -108,6 +118,7 @@ class TrainingChoice:
     mode: str = "sampled"
     steps: int = 2000
     batch: int = 16
+    points: int | None = None
     exact: int = 0
     rate: float = 2e-3
     decay: float = 1e-4
@@ -150,31 +161,36 @@ class Comparison:
     Attributes:
         name: of the comparison, and of its folder.
         networks: which ones.
-        data, frames, training: how.
+        data, frames: on what, in which frames; each with each where there are several.
+        training: how.
         modes: ways of training, each in turn; that of ``training`` if none are given.
         seeds: of weights and order.
     """
 
     name: str
     networks: list[NetworkChoice]
-    data: DataChoice = DataChoice()
-    frames: FramesChoice = FramesChoice()
+    data: list[DataChoice] = field(default_factory=lambda: [DataChoice()])
+    frames: list[FramesChoice] = field(default_factory=lambda: [FramesChoice()])
     training: TrainingChoice = TrainingChoice()
     modes: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0])
 
     def runs(self) -> list[Run]:
-        """Every network in every mode from every seed."""
+        """Every network on all data, in all frames, in every mode, from every seed."""
         modes = self.modes or [self.training.mode]
-        found = []
-        for network, mode, seed in itertools.product(self.networks, modes, self.seeds):
+        found: dict[str, Run] = {}
+        for data, network, frames, mode, seed in itertools.product(
+            self.data, self.networks, self.frames, modes, self.seeds
+        ):
+            if network.on and (data.name or data.set) not in network.on:
+                continue
             # without frames there is nothing to sample
             seen = mode if network.symmetrized else "plain"
             training = dataclasses.replace(self.training, mode=seen)
-            run = Run(network, self.frames, self.data, training, seed)
-            if run.identity not in [one.identity for one in found]:
-                found.append(run)
-        return found
+            frames = frames if network.symmetrized else self.frames[0]
+            run = Run(network, frames, data, training, seed)
+            found.setdefault(run.identity, run)
+        return list(found.values())
 
 
 def shipped() -> dict[str, Path]:
@@ -277,6 +293,9 @@ def _value(hint: Any, value: Any, key: str, place: Place) -> Any:
             return _made(hint, value, place.inside(key))  # type: ignore[arg-type]
     elif get_origin(hint) is list:
         (inner,) = get_args(hint)
+        # one table stands for a list of one
+        if dataclasses.is_dataclass(inner) and isinstance(value, Mapping):
+            value = [value]
         if isinstance(value, list):
             return [_value(inner, one, key, place) for one in value]
     elif get_origin(hint) is dict:

@@ -10,16 +10,18 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from benchmarks.compare.configuration import Run
+from benchmarks.compare.configuration import Run, TrainingChoice
 from benchmarks.compare.data import DERIVED, DataSet
 from benchmarks.compare.learning import Units, predicted
-from benchmarks.compare.training import cast, symmetrized
+from benchmarks.compare.training import batches, cast, symmetrized
 from symmetrize import Symmetrizer
 from symmetrize.groups import UPRIGHT, Group, is_axial, random_elements
 from symmetrize.representation import as_representation
 
-# Structures that errors under rotation are measured on, and rotations of each
-TURNED, TURNS = 32, 4
+# Structures that errors under rotation are measured on, all their points, and rotations of each
+TURNED, POINTS, TURNS = 32, 600, 4
+# That evaluations in all frames take at most
+MEMORY = "4 GiB"
 # Rows of the test set that a parity plot shows
 SHOWN = 400
 
@@ -29,15 +31,21 @@ def evaluated(net: Any, units: Units, run: Run, data: DataSet, test: list[Data])
     wrapped = run.network.symmetrized
     forms: dict[str, Any] = {"bare": net}
     if wrapped:
-        forms["symmetrized"] = symmetrized(net, data.outputs, run.frames).eval()
-    items = cast(test, getattr(torch, run.training.dtype))
+        forms["symmetrized"] = symmetrized(net, data.outputs, run.frames, memory=MEMORY).eval()
+    dtype = getattr(torch, run.training.dtype)
+    items = cast(test, dtype)
     found: dict[str, Any] = {}
     for name, model in forms.items():
-        values, seconds = _all(model, units, items, run.training.batch)
+        values, seconds = _all(model, units, items, run.training)
         found[name] = {
             "errors": errors(values, units, items),
             "rotation_error": rotation_error(model, units, cast(test, torch.float64), run),
             "seconds_per_structure": seconds / len(items),
+            "also": {
+                other: _errors_on(model, units, cast(more, dtype), run.training)
+                for other, more in data.also.items()
+                for more in [more[: len(test)]]
+            },
         }
         if isinstance(model, Symmetrizer):
             batch = Batch.from_data_list(items[:TURNED])
@@ -48,21 +56,28 @@ def evaluated(net: Any, units: Units, run: Run, data: DataSet, test: list[Data])
     return found
 
 
-def _all(model: Any, units: Units, items: list[Data], size: int) -> tuple[dict[str, Tensor], float]:
+def _all(
+    model: Any, units: Units, items: list[Data], settings: TrainingChoice
+) -> tuple[dict[str, Tensor], float]:
     """Predictions of all structures with their baselines, in double precision, and the time."""
     parts: dict[str, list[Tensor]] = {}
     seconds = 0.0
-    for start in range(0, len(items), size):
-        batch = Batch.from_data_list(items[start : start + size])
+    for rows in batches(items, settings):
+        batch = Batch.from_data_list([items[i] for i in rows])
         begin = time.perf_counter()
         found = predicted(model, units, batch, create_graph=False)
         seconds += time.perf_counter() - begin
         for name, values in found.items():
-            rows = values.double().reshape(len(values), -1)
-            if units.targets[name].representation == "0e":
-                rows = rows + units.baseline(name, batch)
-            parts.setdefault(name, []).append(rows)
+            said = values.double().reshape(len(values), -1) + units.baseline(name, batch)
+            parts.setdefault(name, []).append(said)
     return {name: torch.cat(values) for name, values in parts.items()}, seconds
+
+
+def _errors_on(
+    model: Any, units: Units, items: list[Data], settings: TrainingChoice
+) -> dict[str, Any]:
+    values, _ = _all(model, units, items, settings)
+    return errors(values, units, items)
 
 
 def errors(
@@ -71,6 +86,8 @@ def errors(
     """Mean absolute and root mean square errors of each target; of labels the accuracy."""
     found = {}
     for name, predictions in values.items():
+        if name not in items[0]:  # elsewhere there may be fewer
+            continue
         if units.targets[name].classes:
             right = predictions.argmax(1) == torch.cat([one[name] for one in items])
             found[name] = {"accuracy": float(right.double().mean())}
@@ -92,7 +109,8 @@ def rotation_error(model: Any, units: Units, items: list[Data], run: Run) -> dic
 
     Of a model that runs in single precision alone, in that.
     """
-    items = items[:TURNED]
+    few = TrainingChoice(batch=TURNED, points=POINTS)
+    items = [items[i] for i in next(batches(items, few))]
     group: Group = run.frames.group  # type: ignore[assignment]
     axis = tuple(run.frames.axis) if run.frames.axis else UPRIGHT
     try:

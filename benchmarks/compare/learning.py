@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from benchmarks.compare.data import DERIVED, DataSet
+from symmetrize.representation import as_representation
 
 # Of outputs of order one
 START = 0.03
@@ -46,13 +47,15 @@ class Units(nn.Module):
             values = torch.cat([one[name] for one in train])
             if target.classes:
                 continue
-            base = torch.zeros(len(self.kinds), dtype=torch.float64)
-            if target.representation == "0e" and target.rows == "structure" and not plain:
+            turning = as_representation(target.representation)
+            values = values.double().reshape(len(values), -1)
+            base = torch.zeros(len(self.kinds), turning.dim, dtype=torch.float64)
+            if name not in DERIVED and target.rows == "structure" and not plain:
                 counts = torch.stack([self._counts(one) for one in train])
                 base = torch.linalg.lstsq(
-                    counts, values.double().reshape(-1, 1), rcond=1e-9, driver="gelsd"
-                ).solution[:, 0]
-                values = values.double().flatten() - counts @ base
+                    counts, turning.project_invariant(values), rcond=1e-9, driver="gelsd"
+                ).solution
+                values = values - counts @ base
             spread = values.square().mean().sqrt()
             self.register_buffer(f"{name}_base", base)
             self.register_buffer(f"{name}_scale", torch.where(spread > 0, spread, 1.0))
@@ -103,25 +106,29 @@ class Units(nn.Module):
         """Values of the network without their baseline, in the unit of the data."""
         if name not in self.returned:
             return values
-        first = getattr(self, f"{name}_first").to(values)
-        if self.targets[name].rows == "structure":
-            first = first * torch.bincount(batch.batch, minlength=batch.num_graphs)[:, None]
         factor = START * self.scale(name) / getattr(self, f"{name}_unit")
-        return factor.to(values) * (values - first.to(values))
+        if self.targets[name].representation == "0e":
+            first = getattr(self, f"{name}_first").to(values)
+            if self.targets[name].rows == "structure":
+                first = first * torch.bincount(batch.batch, minlength=batch.num_graphs)[:, None]
+            values = values - first.to(values)
+        return factor.to(values) * values
 
     def baseline(self, name: str, batch: Batch) -> Tensor:
-        """What the composition alone says, in double precision; zeros for other targets."""
+        """What the composition alone says, in double precision; zeros where that is nothing."""
         kinds = batch.get("z")
         base = getattr(self, f"{name}_base", None)
-        total = torch.zeros(batch.num_graphs, 1, dtype=torch.float64)
-        if base is None or not bool(base.any()):
+        if base is None or self.targets[name].rows == "point":
+            return torch.zeros(1, 1, dtype=torch.float64)
+        total = torch.zeros(batch.num_graphs, base.size(1), dtype=torch.float64)
+        if not bool(base.any()):
             return total
         which = (
             torch.zeros_like(batch.batch)
             if kinds is None
             else torch.searchsorted(self.kinds, kinds)
         )
-        return total.index_add(0, batch.batch, base[which][:, None])
+        return total.index_add(0, batch.batch, base[which])
 
 
 def predicted(
@@ -185,9 +192,7 @@ def loss_of(
         if units.targets[name].classes:
             total = total + weight * nn.functional.cross_entropy(values, batch[name])
             continue
-        left = batch[name].double().reshape(len(values), -1)
-        if units.targets[name].rows == "structure" and units.targets[name].representation == "0e":
-            left = left - units.baseline(name, batch)
+        left = batch[name].double().reshape(len(values), -1) - units.baseline(name, batch)
         error = (values.reshape(len(values), -1) - left.to(values)) / units.spread(name).to(values)
         # linear in large errors, so that a few strange structures do not decide
         total = total + weight * nn.functional.huber_loss(error, torch.zeros_like(error))

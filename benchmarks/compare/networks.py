@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 import backbones
-from backbones.adapters import Call
 from benchmarks.compare.configuration import ConfigurationError
 from symmetrize import Contract
 
@@ -41,32 +40,15 @@ def _for_shapes(name: str) -> Factory:
     return make
 
 
-class OneScalar(nn.Module):
-    """A network of torch-geometric that returns energies, as the only output."""
+def _equivariant(name: str) -> Factory:
+    """A network that respects rotations by itself."""
 
-    def __init__(self, call: nn.Module, name: str, cutoff: float) -> None:
-        super().__init__()
-        self.call, self.name = call, name
-        self.contract = Contract({name: "0e"}, smoothness=None, cutoff=cutoff, rounds=3)
+    def make(outputs: Outputs, species: Sequence[int], **settings: Any) -> nn.Module:
+        from benchmarks.compare import equivariant
 
-    def forward(self, data: Data) -> dict[str, Tensor]:
-        """The energies by name."""
-        return {self.name: self.call(data)}
+        return getattr(equivariant, name)(dict(outputs), list(species), **settings)
 
-
-def schnet(outputs: Outputs, species: Sequence[int], **settings: Any) -> nn.Module:
-    """SchNet of torch-geometric, invariant by itself: scalars of structures only."""
-    from torch_geometric.nn import SchNet
-
-    (name,) = outputs if len(outputs) == 1 else (None,)
-    if name is None or str(outputs[name]) != "0e":
-        raise ConfigurationError(
-            f"SchNet has one invariant output of structures, but the targets are {dict(outputs)}: "
-            "leave it out, or the other targets"
-        )
-    given = {"hidden_channels": 64, "num_filters": 64, "num_interactions": 3} | settings
-    net = SchNet(**given)
-    return OneScalar(Call(net, "z, pos, batch"), name, float(net.cutoff))
+    return make
 
 
 def checkpoint(outputs: Outputs, species: Sequence[int], folder: str) -> Any:
@@ -112,7 +94,8 @@ NETWORKS: dict[str, Factory] = {
         for name in ("ClassicPointNet", "ClassicPointNetPlusPlus", "ClassicDGCNN")
     },
     "ClassicPointTransformer": _for_shapes("ClassicPointTransformer"),
-    "SchNet": schnet,
+    "SchNet": _equivariant("Schnet"),
+    "e3nn": _equivariant("Tensors"),
     "checkpoint": checkpoint,
     "mock": Mock,
 }

@@ -57,23 +57,46 @@ def write_report(folder: Path) -> list[Path]:
             f"there are no results in {folder}: run a comparison first, python -m benchmarks run"
         )
     good = [one for one in found if one["status"] == "finished"]
-    tables = [("Errors on the test set", *errors_table(good)), ("Cost", *cost_table(good))]
+    sets = _by_data(good)
+    tables, drawn = [], []
+    for name, ones in sets.items():
+        on = f"{name}: " if len(sets) > 1 else ""
+        tables.append((f"{on}errors on the test set", *errors_table(ones)))
+        if any(form["also"] for one in ones for form in one["forms"].values()):
+            tables.append((f"{on}errors elsewhere", *elsewhere_table(ones)))
+        tables.append((f"{on}cost", *cost_table(ones)))
+        drawn += [(on + caption, picture) for caption, picture in figures(ones)]
     bad = [[_name(one), str(one["run"]["seed"]), one["error"]] for one in found if one not in good]
     if bad:
         tables.append(("Runs that failed", ["network", "seed", "error"], bad))
     title, notes = folder.name, list(_notes(found))
     text = [f"# {title}", *notes]
     for name, header, rows in tables:
-        text += [f"## {name}", markdown(header, rows)]
+        text += [f"## {_sentence(name)}", markdown(header, rows)]
     paths = [folder / "report.md", folder / "report.html"]
     paths[0].write_text("\n\n".join(text) + "\n")
-    paths[1].write_text(_page(title, notes, tables, figures(good) if good else []))
+    paths[1].write_text(_page(title, notes, tables, drawn))
     return paths
 
 
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _by_data(found: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Runs on the same data, by its name."""
+    sets: dict[str, list[dict[str, Any]]] = {}
+    for one in found:
+        data = one["run"]["data"]
+        sets.setdefault(data["name"] or data["set"], []).append(one)
+    return sets
+
+
 def _name(one: dict[str, Any]) -> str:
-    network = one["run"]["network"]
-    return network["name"] or network["make"]
+    """The network, and its frames where they have a name."""
+    network, frames = one["run"]["network"], one["run"]["frames"]
+    name = network["name"] or network["make"]
+    return f"{name}, {frames['name']}" if frames["name"] else name
 
 
 def _groups(found: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -121,6 +144,22 @@ def errors_table(found: Sequence[dict[str, Any]]) -> tuple[list[str], Rows]:
     return header, rows
 
 
+def elsewhere_table(found: Sequence[dict[str, Any]]) -> tuple[list[str], Rows]:
+    """Mean absolute errors on structures of other kinds than those that were learned from."""
+    targets = {name: one["targets"][name] for one in found for name in one["targets"]}
+    header = ["network", "trained", "evaluated", "on"]
+    header += [f"{name}, MAE ({one['unit'] or '1'})" for name, one in targets.items()]
+    rows = []
+    for (network, mode), runs in _groups(found).items():
+        for form in FORMS:
+            shown = [one["forms"][form]["also"] for one in runs if form in one["forms"]]
+            for other in shown[0] if shown else ():
+                said = [[one[other].get(name, {}).get("mae") for one in shown] for name in targets]
+                values = [_over(v for v in each if v is not None) for each in said]
+                rows.append([network, mode, form, other, *values])
+    return header, rows
+
+
 def cost_table(found: Sequence[dict[str, Any]]) -> tuple[list[str], Rows]:
     """Parameters, time of training and of evaluation."""
     header = ["network", "trained", "parameters", "training (min)"]
@@ -139,12 +178,14 @@ def cost_table(found: Sequence[dict[str, Any]]) -> tuple[list[str], Rows]:
 def _notes(found: Sequence[dict[str, Any]]) -> Iterable[str]:
     """Data, machine, versions and command, once each."""
     first = found[0]
-    data, training = first["run"]["data"], first["run"]["training"]
-    yield (
-        f"Data: {first.get('source', data['set'])}; {data['train']} structures to learn from, "
-        f"{data['validation']} to choose a state by, {data['test']} for the test. "
-        f"{training['steps']} steps of {training['batch']} structures, {training['dtype']}."
-    )
+    training = first["run"]["training"]
+    for name, (one, *_) in _by_data(found).items():
+        data = one["run"]["data"]
+        yield (
+            f"{_sentence(name)}: {one.get('source', data['set'])}; {data['train']} structures to "
+            f"learn from, {data['validation']} to choose a state by, {data['test']} for the test."
+        )
+    yield f"{training['steps']} steps of {training['batch']} structures, {training['dtype']}."
     yield (
         "Rotation error: the largest |F(g x) - g F(x)| over test structures and rotations, in "
         "units of the spread of the output, in double precision. Means ± standard deviations over "
@@ -166,12 +207,12 @@ def figures(found: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     mpl.use("Agg")
     colors = {key: COLORS[i % len(COLORS)] for i, key in enumerate(_groups(found))}
     drawn = [
-        ("Loss on the validation set while training", _curves(found, colors)),
-        ("Errors against the number of evaluations, and under rotation", _costs(found, colors)),
+        ("loss on the validation set while training", _curves(found, colors)),
+        ("errors against the number of evaluations, and under rotation", _costs(found, colors)),
     ]
     names = list(found[0]["forms"]["bare"]["parity"])
     if names:
-        drawn.append(("Predicted against true numbers of the test set", _parity(found, names)))
+        drawn.append(("predicted against true numbers of the test set", _parity(found, names)))
     return drawn
 
 
@@ -286,12 +327,12 @@ def _page(
             for row in rows
         )
         parts.append(
-            f"<h2>{html.escape(name)}</h2><div class='wide'><table><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table></div>"
+            f"<h2>{html.escape(_sentence(name))}</h2><div class='wide'><table>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
     for caption, picture in drawn:
         parts.append(
-            f"<h2>{html.escape(caption)}</h2>"
+            f"<h2>{html.escape(_sentence(caption))}</h2>"
             f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{picture}">'
         )
     return (

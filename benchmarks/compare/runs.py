@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
@@ -37,35 +38,38 @@ def results(folder: Path) -> Iterator[dict[str, Any]]:
 
 def run_all(comparison: Comparison, folder: Path, console: Console) -> int:
     """All runs of a comparison; the number of those that failed."""
-    data = data_of(comparison.data)
-    parts = split(data, comparison.data)
-    waiting = [run for run in comparison.runs() if not _is_finished(folder, run)]
-    done = len(comparison.runs()) - len(waiting)
+    runs = comparison.runs()
+    waiting = [run for run in runs if not _is_finished(folder, run)]
     console.print(
-        f"{comparison.name}: {len(comparison.runs())} runs, {done} of them finished; "
-        f"{len(parts.train)} structures to learn from, {len(parts.test)} for the test"
+        f"{comparison.name}: {len(runs)} runs, {len(runs) - len(waiting)} of them finished"
     )
-    failed = 0
-    trainings = []
+    failed, begun = 0, []
+    loaded: dict[str, tuple[DataSet, Split]] = {}
     for run in waiting:
-        training = _begun(run, data, parts, folder, console)
-        failed += training is None
-        if training is not None:
-            trainings.append((run, *training))
-    total = sum(seconds for _, _, seconds in trainings)
-    if trainings:
+        found = _begun(run, loaded, folder, console)
+        failed += found is None
+        if found is not None:
+            begun.append((run, *found))
+    total = sum(seconds for _, _, seconds in begun)
+    if begun:
         console.print(f"that takes about {total / 60:.0f} minutes of training on this machine")
     columns = (TextColumn("{task.description:36}"), BarColumn(), TimeRemainingColumn())
-    for run, training, _ in trainings:
+    for run, done, _ in begun:
         with Progress(*columns, console=console) as bar:
-            name = run.network.name or run.network.make
-            task = bar.add_task(name, total=run.training.steps, completed=training.done)
+            name = f"{run.network.name or run.network.make}, {run.data.name or run.data.set}"
+            task = bar.add_task(name, total=run.training.steps, completed=done)
 
             def shown(done: int, loss: float, task: Any = task, name: str = name) -> None:
                 bar.update(task, completed=done, description=f"{name}: loss {loss:.3g}")
 
-            failed += not _finished(run, training, shown, data, parts, folder, console)
+            data, parts = loaded[_key(run)]
+            failed += not _finished(run, shown, data, parts, folder, console)
     return failed
+
+
+def _key(run: Run) -> str:
+    """What runs on the same data have in common."""
+    return json.dumps(dataclasses.asdict(run.data))
 
 
 def _is_finished(folder: Path, run: Run) -> bool:
@@ -74,20 +78,32 @@ def _is_finished(folder: Path, run: Run) -> bool:
 
 
 def _begun(
-    run: Run, data: DataSet, parts: Split, folder: Path, console: Console
-) -> tuple[Training, float] | None:
-    """A training, and the seconds that it still takes; None if it cannot begin."""
+    run: Run, loaded: dict[str, tuple[DataSet, Split]], folder: Path, console: Console
+) -> tuple[int, float] | None:
+    """Steps that are done, and the seconds that the others take; None if it cannot begin.
+
+    Raises:
+        ConfigurationError: if the data is not there, or too small.
+    """
     where = folder / run.identity
     where.mkdir(parents=True, exist_ok=True)
+    if _key(run) not in loaded:
+        data = data_of(run.data)
+        parts = split(data, run.data)
+        loaded[_key(run)] = (data, parts)
+        console.print(
+            f"{run.data.name or run.data.set}: {len(parts.train)} structures to learn from, "
+            f"{len(parts.test)} for the test"
+        )
     try:
-        training = Training(run, data, parts, where)
+        training = Training(run, *loaded[_key(run)], where)
         if not run.network.trained:
-            return training, 0.0
+            return 0, 0.0
         steps = min(TRIED, run.training.steps - training.done)
         begin = time.perf_counter()
         training.steps(lambda done, loss: None, steps)
         each = (time.perf_counter() - begin) / max(1, steps)
-        return training, each * (run.training.steps - training.done)
+        return training.done, each * (run.training.steps - training.done)
     except Exception as error:
         _write(where, run, {"status": "failed", "error": f"{type(error).__name__}: {error}"})
         console.print(f"[red]{run.identity} failed[/]: {escape(str(error))}", soft_wrap=True)
@@ -96,7 +112,6 @@ def _begun(
 
 def _finished(
     run: Run,
-    training: Training,
     shown: Any,
     data: DataSet,
     parts: Split,
@@ -106,6 +121,7 @@ def _finished(
     """Train to the end, evaluate, write; whether that worked."""
     where = folder / run.identity
     try:
+        training = Training(run, data, parts, where)
         if run.network.trained:
             training.steps(shown)
         net, units = training.best_model()

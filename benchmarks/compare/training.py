@@ -7,9 +7,10 @@ goes on to the same weights as one that was not.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import nn
 from torch_geometric.data import Batch, Data
 
 from benchmarks._training import step, store, stored
-from benchmarks.compare.configuration import FramesChoice, Run
+from benchmarks.compare.configuration import FramesChoice, Run, TrainingChoice
 from benchmarks.compare.data import DataSet, Split
 from benchmarks.compare.learning import Units, loss_of, predicted
 from benchmarks.compare.networks import factory_of
@@ -76,6 +77,37 @@ class Function(nn.Module):
         return self.function(data)
 
 
+def batches(
+    items: Sequence[Data], settings: TrainingChoice, order: Iterable[int] | None = None
+) -> Iterator[list[int]]:
+    """Places of structures, batch by batch, as many as settings allow; one at least in each."""
+    batch: list[int] = []
+    total = 0
+    for place in range(len(items)) if order is None else order:
+        size = len(items[place].pos)
+        is_full = settings.points is not None and total + size > settings.points
+        if batch and (is_full or len(batch) == settings.batch):
+            yield batch
+            batch, total = [], 0
+        batch.append(place)
+        total += size
+    if batch:
+        yield batch
+
+
+def passes(items: Sequence[Data], settings: TrainingChoice, seed: int) -> Iterator[list[int]]:
+    """Batches of one pass through the data after the other, each in an order of its own.
+
+    The last batch of a pass, of what is left, is left out, unless it is the only one.
+    """
+    for number in itertools.count():
+        generator = torch.Generator().manual_seed(1_000_003 * (seed + 1) + number)
+        order = torch.randperm(len(items), generator=generator).tolist()
+        found = list(batches(items, settings, order))
+        is_whole = len(found) == 1 or len(found[-1]) == settings.batch
+        yield from found if is_whole else found[:-1]
+
+
 class Training:
     """One run: its network, its units, and where it stands.
 
@@ -114,6 +146,9 @@ class Training:
         self.done, self.seconds, self.least, self.since = 0, 0.0, math.inf, 0
         self.curve: list[dict[str, float]] = []
         self._resume()
+        self.rows = itertools.islice(
+            passes(self.parts["train"], run.training, run.seed), self.done, None
+        )
 
     def _resume(self) -> None:
         state = stored(self.path)
@@ -175,12 +210,7 @@ class Training:
         seed = 1_000_003 * (self.run.seed + 1) + self.done
         torch.manual_seed(seed)  # of dropout
         generator = torch.Generator().manual_seed(seed)
-        # batches of one pass through the data, in an order of its own
-        size = min(settings.batch, len(train))
-        each = max(1, len(train) // size)
-        order = torch.Generator().manual_seed(1_000_003 * (self.run.seed + 1) + self.done // each)
-        rows = torch.randperm(len(train), generator=order)[(self.done % each) * size :][:size]
-        batch = Batch.from_data_list([train[i] for i in rows.tolist()])
+        batch = Batch.from_data_list([train[i] for i in next(self.rows)])
         self.both.train()
         is_exact = self.done >= settings.steps - settings.exact
         model = self.model("all" if is_exact else settings.mode, generator)
@@ -198,10 +228,11 @@ class Training:
         step(self.both, loss, self.optimizer, rate, settings.clip)
         keep = min(settings.average, (1 + done) / (10 + done))
         with torch.no_grad():
-            pairs = zip(
-                self.average.state_dict().values(), self.both.state_dict().values(), strict=True
-            )
-            for ours, theirs in pairs:
+            here = self.both.state_dict()
+            for name, ours in self.average.state_dict().items():
+                theirs = here.get(name)  # e3nn names constants of its code anew in copies
+                if theirs is None:
+                    continue
                 if ours.is_floating_point():
                     ours.lerp_(theirs, 1 - keep)
                 else:
@@ -216,9 +247,8 @@ class Training:
             model = symmetrized(net, self.data.outputs, self.run.frames).eval()
         total = 0.0
         parts = self.parts["validation"] or self.parts["train"][: self.run.training.batch]
-        size = self.run.training.batch
-        for start in range(0, len(parts), size):
-            batch = Batch.from_data_list(parts[start : start + size])
+        for rows in batches(parts, self.run.training):
+            batch = Batch.from_data_list([parts[i] for i in rows])
             found = predicted(model, units, batch, create_graph=False)
             total += float(loss_of(found, units, batch, {})) * batch.num_graphs / len(parts)
         self.curve.append(

@@ -1,6 +1,8 @@
 """The command that compares networks: what it reads, runs, goes on with, and reports."""
 
+import itertools
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -30,9 +32,12 @@ from benchmarks.compare.configuration import (
 )
 from benchmarks.compare.data import DataSet, Target, data_of, split
 from benchmarks.compare.learning import Units, loss_of, predicted
+from benchmarks.compare.networks import factory_of
 from benchmarks.compare.report import write_report
 from benchmarks.compare.runs import results, run_all
-from benchmarks.compare.training import Training, cast
+from benchmarks.compare.training import Training, batches, cast, passes
+from symmetrize.groups import random_elements
+from symmetrize.representation import as_representation
 
 QUICK = TrainingChoice(steps=8, batch=4, every=4)
 FEW = DataChoice(train=12, validation=4, test=6)
@@ -115,6 +120,33 @@ def test_a_file_extends_another(tmp_path: Path) -> None:
     assert (comparison.training.steps, comparison.training.batch) == (2, 4)
 
 
+def test_several_data_sets_and_frames_each_with_each(tmp_path: Path) -> None:
+    text = """
+[[networks]]
+make = "mock"
+[[networks]]
+make = "SchNet"
+symmetrized = false
+on = ["molecules"]
+[[data]]
+set = "molecules"
+[[data]]
+set = "charges"
+[[frames]]
+name = "smooth"
+[[frames]]
+name = "lean"
+preset = "lean"
+"""
+    runs = read(written(tmp_path, text)).runs()
+    mock = [run for run in runs if run.network.make == "mock"]
+    assert {(run.data.set, run.frames.name) for run in mock} == {
+        *(("molecules", "smooth"), ("molecules", "lean")),
+        *(("charges", "smooth"), ("charges", "lean")),
+    }
+    assert [run.data.set for run in runs if run.network.make == "SchNet"] == ["molecules"]
+
+
 def test_what_needs_no_frames_is_trained_once(tmp_path: Path) -> None:
     text = "modes = ['sampled', 'random']\n[[networks]]\nmake = 'SchNet'\nsymmetrized = false\n"
     (run,) = read(written(tmp_path, text)).runs()
@@ -189,7 +221,117 @@ def test_charges_move_as_a_whole_keeps_its_momentum() -> None:
     torch.testing.assert_close(one.shift.mean(0), one.velocity.mean(0), atol=1e-9, rtol=0)
 
 
+def test_structures_with_and_without_periods_and_tests_of_another_kind(tmp_path: Path) -> None:
+    rng, images = np.random.default_rng(0), []
+    for k in range(6):
+        atoms = Atoms("OH2", positions=rng.normal(size=(3, 3)), cell=[9.0] * 3, pbc=k % 2 == 0)
+        atoms.calc = SinglePointCalculator(atoms, energy=float(k), forces=rng.normal(size=(3, 3)))
+        images.append(atoms)
+    write(tmp_path / "mixed.xyz", images, format="extxyz")
+    for atoms in images:  # elsewhere there are energies alone
+        del atoms.calc.results["forces"]
+    write(tmp_path / "other.xyz", images[:2], format="extxyz")
+    also = {"elsewhere": str(tmp_path / "other.xyz")}
+    choice = DataChoice(
+        set="xyz", path=str(tmp_path / "mixed.xyz"), also=also, train=3, validation=1, test=2
+    )
+    data = data_of(choice)
+    assert [bool(one.pbc.all()) for one in data.structures] == [True, False] * 3
+    assert "forces" not in data.also["elsewhere"][0]
+    path = written(
+        tmp_path,
+        f"[[networks]]\nmake = 'mock'\n[data]\nset = 'xyz'\npath = '{choice.path}'\n"
+        f"also = {{elsewhere = '{also['elsewhere']}'}}\ntrain = 3\nvalidation = 1\ntest = 2\n"
+        "[frames]\ncutoff = 3.0\n[training]\nsteps = 3\nbatch = 2\nevery = 2\n",
+    )
+    assert run_all(read(path), tmp_path / "out", Console(quiet=True)) == 0
+    (found,) = results(tmp_path / "out")
+    other = found["forms"]["symmetrized"]["also"]["elsewhere"]
+    assert set(other) == {"energy", "energy per point"}
+    assert "elsewhere" in write_report(tmp_path / "out")[0].read_text()
+
+
+@pytest.mark.skipif("SYMMETRIZE_DATA" not in os.environ, reason="needs the folder of data sets")
+@pytest.mark.parametrize("element", ["Si", "Mo", "Li"])
+def test_stress_of_elements_has_the_sign_of_ase(element: str) -> None:
+    data = data_of(DataChoice(set=element))
+    sizes = torch.tensor([abs(float(torch.linalg.det(one.cell))) for one in data.structures])
+    pressure = torch.tensor(
+        [float(one.stress.diagonal(dim1=1, dim2=2).mean()) for one in data.structures]
+    )
+    each = sizes / torch.tensor([len(one.pos) for one in data.structures])
+    # bulk that is larger than the mean pulls together: positive stress
+    is_bulk = each < 1.2 * each.median()
+    together = torch.stack([each[is_bulk], pressure[is_bulk]])
+    assert float(torch.corrcoef(together)[0, 1]) > 0.5
+    for one in data.structures[:3]:
+        assert torch.equal(one.stress, one.stress.mT)
+
+
 # --- learning
+
+
+def test_batches_by_number_of_points() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sizes = torch.randint(1, 9, (40,), generator=generator).tolist()
+    items = [Data(pos=torch.zeros(size, 3)) for size in [*sizes, 30]]
+    settings = TrainingChoice(batch=6, points=20)
+    found = list(batches(items, settings))
+    assert [i for rows in found for i in rows] == list(range(41))
+    for rows in found:
+        assert len(rows) <= 6
+        assert sum(len(items[i].pos) for i in rows) <= 20 or rows == [40]
+    many = list(itertools.islice(passes(items, settings, seed=1), 60))
+    assert many == list(itertools.islice(passes(items, settings, seed=1), 60))
+    assert many != list(itertools.islice(passes(items, settings, seed=2), 60))
+    first = many[:5]
+    assert len({i for rows in first for i in rows}) == sum(map(len, first))  # each at most once
+    few = passes(items[:2], TrainingChoice(batch=16), seed=0)
+    assert [sorted(next(few)) for _ in range(3)] == [[0, 1]] * 3
+
+
+@pytest.mark.parametrize("make", ["SchNet", "e3nn"])
+def test_networks_for_scale_respect_rotations(make: str) -> None:
+    torch.manual_seed(0)
+    targets = {"energy": "0e"}
+    if make == "e3nn":
+        targets |= {"dipole": "1o", "alpha": "ij=ji"}
+    net = factory_of(make)(targets, [1, 8], cutoff=3.0).double()
+    cell = 4 * torch.eye(3, dtype=torch.float64)[None] + 0.2 * torch.rand(1, 3, 3).double()
+    batch = Batch.from_data_list(
+        [
+            Data(
+                pos=4 * torch.rand(5, 3, dtype=torch.float64),
+                z=torch.tensor([8, 1, 1, 8, 1]),
+                cell=cell,
+                pbc=torch.ones(1, 3, dtype=torch.bool),
+            )
+            for _ in range(2)
+        ]
+    )
+    turn = random_elements(1, "O(3)", torch.Generator().manual_seed(0))[0]
+    other = batch.clone()
+    other.pos, other.cell = batch.pos @ turn.mT, batch.cell @ turn.mT
+    here, there = net(batch), net(other)
+    for name, representation in targets.items():
+        turned = as_representation(representation).rotate(here[name], turn.expand(2, 3, 3))
+        torch.testing.assert_close(there[name], turned, atol=1e-10, rtol=0)
+        assert float(here[name].detach().abs().max()) > 1e-3
+
+
+def test_baselines_of_tensors_are_what_does_not_turn() -> None:
+    choice = DataChoice(train=20, validation=2, test=2, targets={"polarizability": ""})
+    data = data_of(choice)
+    parts = split(data, choice)
+    units = Units(data, parts.train)
+    batch = Batch.from_data_list(parts.train)
+    base = units.baseline("polarizability", batch).reshape(-1, 3, 3)
+    trace = base.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+    torch.testing.assert_close(base, trace * torch.eye(3, dtype=torch.float64).expand_as(base))
+    left = batch.polarizability.double() - base
+    assert float(left.square().mean()) < 0.5 * float(batch.polarizability.double().square().mean())
+    values = torch.rand(5, 3, 3)
+    assert units.in_units("polarizability", values, batch).shape == values.shape
 
 
 def test_predictions_start_near_the_baseline() -> None:
