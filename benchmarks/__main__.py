@@ -3,15 +3,19 @@
 python -m benchmarks list                        what there is
 python -m benchmarks run quick                   a comparison that comes along, or a TOML file
 python -m benchmarks report FOLDER               Markdown and a page of what was measured
+
+On several processes: torchrun --nproc-per-node 2 -m benchmarks run quick
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
+from benchmarks.compare import processes
 from benchmarks.compare.configuration import ConfigurationError, read, shipped
 from benchmarks.compare.data import SETS
 from benchmarks.compare.networks import NETWORKS
@@ -70,12 +74,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # one's own modules are found from where the command is given
     sys.path.insert(0, str(Path.cwd()))
-    console = Console()
+    # of several processes, the first one speaks
+    console = Console(quiet=int(os.environ.get("RANK", "0")) > 0)
     try:
         return options.call(options, console)
     except ConfigurationError as error:
         console.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
         return 2
+    finally:
+        processes.end()
 
 
 if __name__ == "__main__":

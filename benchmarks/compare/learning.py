@@ -173,6 +173,7 @@ def loss_of(
     batch: Batch,
     weights: Mapping[str, float],
     done: float = 1.0,
+    share: Mapping[str, float] | None = None,
 ) -> Tensor:
     """The sum over targets of mean errors, in units of their spread; of labels, cross entropy.
 
@@ -182,10 +183,13 @@ def loss_of(
         batch: what is true.
         weights: of targets, by name.
         done: part of the training that is done.
+        share: how much these structures, and these points, count among all of a step.
     """
     total = batch.pos.new_zeros(())
     for name, values in found.items():
         weight = weights.get(name, 1.0)
+        if share is not None:
+            weight = weight * share[units.targets[name].rows]
         if name == "energy" and "forces" in units.targets:
             first, last = BESIDE_FORCES
             weight = weight * first * (last / first) ** done**2

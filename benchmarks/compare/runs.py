@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.compare import processes
 from benchmarks.compare.configuration import Comparison, Run
 from benchmarks.compare.data import DataSet, Split, data_of, split
 from benchmarks.compare.evaluation import evaluated
@@ -38,6 +39,7 @@ def results(folder: Path) -> Iterator[dict[str, Any]]:
 
 def run_all(comparison: Comparison, folder: Path, console: Console) -> int:
     """All runs of a comparison; the number of those that failed."""
+    processes.begin()
     runs = comparison.runs()
     waiting = [run for run in runs if not _is_finished(folder, run)]
     console.print(
@@ -64,6 +66,7 @@ def run_all(comparison: Comparison, folder: Path, console: Console) -> int:
 
             data, parts = loaded[_key(run)]
             failed += not _finished(run, shown, data, parts, folder, console)
+        processes.wait()
     return failed
 
 
@@ -124,6 +127,8 @@ def _finished(
         training = Training(run, data, parts, where)
         if run.network.trained:
             training.steps(shown)
+        if processes.rank() > 0:
+            return True  # the first one evaluates
         net, units = training.best_model()
         found = evaluated(net, units, run, data, parts.test)
         found = {
@@ -149,6 +154,8 @@ def _finished(
 
 def _write(where: Path, run: Run, found: dict[str, Any]) -> None:
     """Write a result: all of it or, if that is interrupted or the disk is full, none."""
+    if processes.rank() > 0:
+        return
     command = " ".join(["python", "-m", "benchmarks", *sys.argv[1:]])
     told = {"format": FORMAT, **provenance(command), "run": run.plain(), **found}
     unfinished = where / f"{RESULT}.unfinished"

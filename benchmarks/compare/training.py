@@ -1,7 +1,7 @@
 """A trainer that is plain to read: AdamW along a cosine, averaged weights, states to go on from.
 
 Every step draws its numbers from the seed and the number of the step, so that an interrupted run
-goes on to the same weights as one that was not.
+goes on to the same weights as one that was not. Several processes share the structures of a step.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import nn
 from torch_geometric.data import Batch, Data
 
 from benchmarks._training import step, store, stored
+from benchmarks.compare import processes
 from benchmarks.compare.configuration import FramesChoice, Run, TrainingChoice
 from benchmarks.compare.data import DataSet, Split
 from benchmarks.compare.learning import Units, loss_of, predicted
@@ -135,6 +136,7 @@ class Training:
         if run.network.trained:
             some = Batch.from_data_list(self.parts["train"][:CALIBRATED])
             self.units.calibrate(self.net, some)
+        self.parallel = processes.shared(self.net)
         self.both = nn.ModuleDict({"net": self.net, "units": self.units})
         self.average = copy.deepcopy(self.both)
         self.best = copy.deepcopy(self.both.state_dict())
@@ -162,6 +164,8 @@ class Training:
             setattr(self, name, state[name])
 
     def _store(self) -> None:
+        if processes.rank() > 0:
+            return
         state = {
             "both": self.both.state_dict(),
             "average": self.average.state_dict(),
@@ -175,9 +179,9 @@ class Training:
     def model(self, mode: str, generator: torch.Generator) -> Any:
         """What is called in a step."""
         if mode == "plain" or not self.run.network.symmetrized:
-            return self.net
+            return self.parallel
         options = {"training": mode, "generator": generator}
-        model = symmetrized(self.net, self.data.outputs, self.run.frames, **options)
+        model = symmetrized(self.parallel, self.data.outputs, self.run.frames, **options)
         if mode == "sampled":
             # in the frames that it sees, a network learns its own derivatives
             model.frames = Held(model.frames)
@@ -208,18 +212,26 @@ class Training:
     def _step(self) -> float:
         settings, train = self.run.training, self.parts["train"]
         seed = 1_000_003 * (self.run.seed + 1) + self.done
+        seed += 7_919 * processes.rank()
         torch.manual_seed(seed)  # of dropout
         generator = torch.Generator().manual_seed(seed)
-        batch = Batch.from_data_list([train[i] for i in next(self.rows)])
+        rows = next(self.rows)
+        # too few for all processes: this one repeats another's, which then counts for nothing
+        mine = processes.part_of(rows)
+        batch = Batch.from_data_list([train[i] for i in mine or rows[:1]])
+        points = sum(len(train[i].pos) for i in rows)
+        share = {"structure": len(mine) / len(rows), "point": batch.num_nodes / points}
+        share = {name: processes.number() * bool(mine) * part for name, part in share.items()}
         self.both.train()
         is_exact = self.done >= settings.steps - settings.exact
         model = self.model("all" if is_exact else settings.mode, generator)
         found = predicted(model, self.units, batch, create_graph=True)
         part = self.done / settings.steps
-        loss = loss_of(found, self.units, batch, settings.weights, part)
-        if not bool(loss.isfinite()):
+        loss = loss_of(found, self.units, batch, settings.weights, part, share)
+        mean = processes.summed(loss) / processes.number()
+        if not bool(mean.isfinite()):
             raise NotFiniteError(
-                f"the loss of {self.run.identity} is {loss.item()} in step {self.done}: a smaller "
+                f"the loss of {self.run.identity} is {mean.item()} in step {self.done}: a smaller "
                 "rate or a smaller [training] clip may help; the state before is kept"
             )
         done, total = self.done, settings.steps
@@ -237,7 +249,7 @@ class Training:
                     ours.lerp_(theirs, 1 - keep)
                 else:
                     ours.copy_(theirs)
-        return float(loss.detach())
+        return float(mean)
 
     def _look(self, loss: float) -> None:
         """Errors on the validation set, and the best state by their sum."""

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -558,3 +559,35 @@ def test_units_of_labels_are_left_alone() -> None:
     logits = torch.tensor([[-9.0, 9.0]])
     assert torch.equal(units.in_units("label", logits, batch), logits)
     assert float(loss_of({"label": logits}, units, batch, {})) < 1e-6
+
+
+# --- several processes
+
+
+def test_two_processes_go_to_the_weights_of_one(tmp_path: Path) -> None:
+    text = (
+        "[[networks]]\nmake = 'PET'\nsettings = {cutoff = 3.0, width = 8, hidden = 8, heads = 1, "
+        "layers = 1}\n" + SMALL + "dtype = 'float64'\nmode = 'all'\n"
+    )
+    path = written(tmp_path, text)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--master-port", "0", "--standalone", "-m", "benchmarks", "run", str(path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    told = subprocess.run(
+        [*command, "--folder", str(tmp_path / "two")],
+        cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert main(["run", str(path), "--folder", str(tmp_path / "one")]) == 0
+    states = [
+        torch.load(next((tmp_path / name / "mine").glob("*/state.pt")), weights_only=True)
+        for name in ("one", "two")
+    ]
+    assert states[0]["done"] == states[1]["done"] == 6
+    for name, ours in states[0]["both"].items():
+        torch.testing.assert_close(states[1]["both"][name], ours, atol=1e-9, rtol=1e-7)
+    (found,) = results(tmp_path / "two" / "mine")
+    (alone,) = results(tmp_path / "one" / "mine")
+    assert found["forms"]["symmetrized"]["errors"]["energy"]["mae"] == pytest.approx(
+        alone["forms"]["symmetrized"]["errors"]["energy"]["mae"], rel=1e-6
+    )
