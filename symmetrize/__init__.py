@@ -4,7 +4,7 @@ from typing import Any
 
 from symmetrize.arrays.switching import cutoff_switch
 from symmetrize.arrays.vectors import safe_norm
-from symmetrize.atoms import from_ase, to_ase
+from symmetrize.atoms import from_ase, from_calculator, to_ase
 from symmetrize.contract import Contract
 from symmetrize.data.owners import owners
 from symmetrize.data.periods import periods
@@ -45,6 +45,7 @@ __all__ = [
     "cutoff_switch",
     "forces_and_stress",
     "from_ase",
+    "from_calculator",
     "hessian",
     "hessian_vector_products",
     "load_weights",
