@@ -15,6 +15,7 @@ from symmetrize.atoms.reading import from_ase
 from symmetrize.contract import contract_of
 from symmetrize.derivatives import forces_and_stress
 from symmetrize.extras import needed_for
+from symmetrize.network.parameters import of_parameters
 from symmetrize.returned import items
 from symmetrize.symmetrizer import Symmetrizer
 
@@ -79,15 +80,9 @@ class SymmetrizedCalculator(Calculator):
         self.species = None if species is None else sorted({int(z) for z in species})
         if isinstance(model, nn.Module):
             model.eval()
-        known = next(
-            (p for p in getattr(model, "parameters", lambda: iter(()))() if p.is_floating_point()),
-            None,
-        )
-        usual = torch.float64 if known is None else known.dtype
+        usual, there = of_parameters(model)
         self.dtype = usual if dtype is None else dtype
-        self.device = torch.device(
-            device if device is not None else "cpu" if known is None else known.device
-        )
+        self.device = torch.device(there if device is None else device)
         self.outputs = self._outputs()
         # of this instance
         self.implemented_properties = [*MECHANICAL, *self.outputs]  # type: ignore[misc]

@@ -104,7 +104,11 @@ def test_extras_that_are_named_exist():
 
 
 # Distributions by the modules that they bring, where the names differ
-DISTRIBUTIONS = {"metatensor": "metatomic-torch", "metatomic": "metatomic-torch"}
+DISTRIBUTIONS = {
+    "metatensor": "metatomic-torch",
+    "metatomic": "metatomic-torch",
+    "torch_sim": "torch-sim-atomistic",
+}
 ALWAYS = {"torch", "torch_geometric", "e3nn", "numpy", "safetensors", "scipy", "jaxtyping"}
 OURS = {"symmetrize", "backbones", "equivariance_tests", "pytest_equivariance"}
 
@@ -320,9 +324,9 @@ def test_every_line_of_the_readme_can_be_pasted():
     for line in lines:
         exec(line, {})
     table = rows("What can be wrapped")
-    assert len(table) == 5
+    assert len(table) == 6
     for _, line, imports in table:
-        names: dict = {"net": None}
+        names: dict = {"net": None, "calculator": None}
         exec("from symmetrize import Symmetrizer\nfrom torch_geometric.nn import SchNet", names)
         exec(imports.strip("|` "), names)
         code = compile(line.strip("`"), "README.md", "eval")

@@ -30,7 +30,7 @@ FLOORS = {
     scopes derivatives
     average atoms datasets hessians
     symmetrizer
-    settings weights calculator
+    settings weights calculator engines
     symmetrize
     provenance
     demo
