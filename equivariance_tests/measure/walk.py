@@ -1,16 +1,17 @@
 """A machine that asks a model, moves points, and asks again, beside one that was asked otherwise.
 
 After each step of a random walk through structures (points move, come, go, cross the cutoff, fall
-onto each other or into a plane) the model that took all steps is compared with a copy that was
-asked something else in between, of another number of points, so that what it kept is of no use to
-it, and in the end with one that was never asked anything. A plain function cannot be copied: it is
-compared with itself, distracted.
+onto each other or into a plane, become another kind or their own image, and cells change) the model
+that took all steps is compared with a copy that was asked something else in between, of another
+number of points, so that what it kept is of no use to it, and in the end with one that was never
+asked anything. A plain function cannot be copied: it is compared with itself, distracted.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -43,6 +44,8 @@ CROSSINGS = (0.02, 0.1)
 # From where, to where, and in which steps two points approach each other, in units of the cutoff: a
 # list is made anew once a point has moved by half of what it reaches beyond the cutoff, not by all
 STARTS, NEAREST, STEP = (1.12, 1.3), 0.9, 0.04
+# How far a cell is stretched and sheared
+STRAINS = (0.02, 0.2, -0.3)
 QUIET = settings(
     max_examples=WALKS,
     stateful_step_count=STEPS,
@@ -69,6 +72,18 @@ def some(walk: Walk) -> bool:
 def several(walk: Walk) -> bool:
     """Whether there are two points."""
     return len(walk.structure) > 1
+
+
+def periodic(walk: Walk) -> bool:
+    """Whether there is a point in a cell."""
+    pbc = walk.structure.pbc
+    return len(walk.structure) > 0 and pbc is not None and bool(pbc.any())
+
+
+def kinds(walk: Walk) -> bool:
+    """Whether a point can become another kind."""
+    known = walk.subject.setting.species
+    return len(walk.structure) > 0 and walk.structure.species is not None and len(known) > 1
 
 
 def room(walk: Walk) -> bool:
@@ -176,6 +191,42 @@ class Walk(RuleBasedStateMachine):
         positions[-1] = self.unit / 4 * torch.tensor(place, dtype=torch.float64)
         self.structure = more.at(positions)
         self._ask(f"insert a point at {positions[-1].tolist()}")
+
+    @precondition(periodic)
+    @rule(point=places, period=st.integers(0, 2), back=st.booleans())
+    def wrap(self, point: int, period: int, back: bool) -> None:
+        """Put an image of a point in its place, as what wraps positions into the cell does."""
+        cell, pbc = self.structure.cell, self.structure.pbc
+        assert cell is not None
+        assert pbc is not None
+        step = cell[period] * float(pbc[period]) * (-1 if back else 1)
+        self._change(point, step, f"by the period {step.tolist()}")
+
+    @precondition(periodic)
+    @rule(strain=st.sampled_from(STRAINS), along=st.booleans())
+    def deform(self, strain: float, along: bool) -> None:
+        """Change the cell, and positions along with it or not."""
+        cell = self.structure.cell
+        assert cell is not None
+        change = torch.eye(3, dtype=torch.float64)
+        change[0, 0] += strain
+        change[0, 1] += strain
+        positions = self.structure.positions @ change if along else self.structure.positions
+        self.structure = replace(self.structure, positions=positions, cell=cell @ change)
+        said = "and positions" if along else "alone"
+        self._ask(f"deform the cell {said}: times {change.tolist()}")
+
+    @precondition(kinds)
+    @rule(point=places, kind=st.integers(0, 7))
+    def exchange(self, point: int, kind: int) -> None:
+        """Make a point another kind."""
+        known = self.subject.setting.species
+        point = point % len(self.structure)
+        assert self.structure.species is not None
+        species = self.structure.species.clone()
+        species[point] = known[(known.index(int(species[point])) + 1 + kind) % len(known)]
+        self.structure = replace(self.structure, species=species)
+        self._ask(f"make point {point} of the kind {int(species[point])}")
 
     @precondition(several)
     @rule(point=places)

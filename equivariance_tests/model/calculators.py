@@ -1,4 +1,4 @@
-"""ASE calculators as models: one ``Atoms`` for each structure, asked afresh every time.
+"""ASE calculators as models: one ``Atoms`` for each structure.
 
 Outputs go by the names of ASE's properties: "energy" as "0e", "forces" as per_point("1o"),
 "stress" as "ij=ji", the full (3, 3) tensor, and "dipole" as "1o". They have the units of ASE, and
@@ -35,8 +35,9 @@ class OfAtoms:
     ``data.z`` holds atomic numbers, as given by ``species=[29]``; all points are of
     the element ``default`` where the data has none. ``data.cell`` and ``data.pbc`` are passed on.
 
-    The calculator forgets what it computed before each structure, so that ASE does not answer from
-    its cache. An empty structure has an energy, a stress and a dipole of zero, and the stress of a
+    A calculator that is asked for the same structure again forgets first what it computed, so that
+    ASE does not answer from its cache; whether it sees that another one is another is its own
+    matter. An empty structure has an energy, a stress and a dipole of zero, and the stress of a
     structure without a volume is zero.
 
     Args:
@@ -51,6 +52,7 @@ class OfAtoms:
 
     def __init__(self, calculator: Any, contract: Contract, default: int = HYDROGEN) -> None:
         self.calculator, self.outputs, self.default = calculator, contract.outputs, default
+        self.last: Atoms | None = None
         known = [name for name in SHAPES if name in calculator.implemented_properties]
         for name, output in self.outputs.items():
             if name not in known:
@@ -103,7 +105,9 @@ class OfAtoms:
                 name: np.zeros((0, 3) if name == "forces" else SHAPES[name])
                 for name in self.outputs
             }
-        self.calculator.reset()
+        if self.last == atoms:
+            self.calculator.reset()
+        self.last = atoms
         found = {}
         # what is not finite is judged by the checks: numpy need not warn of it
         with np.errstate(all="ignore"):

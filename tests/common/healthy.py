@@ -23,6 +23,7 @@ from equivariance_tests.mutants.further import Beside
 from equivariance_tests.mutants.memory import SKIN, StaleNeighbors
 from equivariance_tests.mutants.pairs import CONTRACT, CUTOFF, PairNetwork, Pairs, summed
 from equivariance_tests.mutants.rounds import Messages, claimed
+from equivariance_tests.mutants.skins import OPTIONS, Skinned
 from equivariance_tests.mutants.symmetry import LevelTerm
 from equivariance_tests.mutants.upright import about
 from symmetrize import (
@@ -302,6 +303,7 @@ HEALTHY: dict[str, Healthy] = {
         {"of_structures": ["field"]},
     ),
     "energy, forces and stress": Healthy(Potential),
+    "a list that is kept while it may": Healthy(Skinned, options=OPTIONS),
     "species": Healthy(Colored, CONTRACT, {"species": SPECIES}),
     "Cartesian tensors": Healthy(
         Tensors, Contract({"quadrupole": "ij=ji", "twist": per_point("ij=-ji")}, cutoff=CUTOFF)
