@@ -2,6 +2,10 @@
 
     python -m equivariance_tests package.module:factory --contract contract.toml
 
+Or have its tests written, with the contract that it is found to keep:
+
+    python -m equivariance_tests write package.module:factory --output tests/test_mine.py
+
 Exit status: 0 certified, 1 refuted, 2 could not run.
 """
 
@@ -27,6 +31,8 @@ DTYPES = ("float64", "float32")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["write"]:
+        return _write(_parser_of_write().parse_args(given[1:]))
     options = _parser().parse_args(given)
     try:
         report = _certified(options)
@@ -40,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.report is not None:
             text = json.dumps(report.to_json(command), indent=1, allow_nan=False)
             options.report.write_text(text + "\n")
+        if options.card is not None:
+            options.card.write_text(report.to_markdown(command))
         if options.figure is not None:
             from equivariance_tests.report.figure import draw
 
@@ -60,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add("model", metavar="package.module:factory", help="a model, or what returns one if called")
     add("--contract", type=Path, help="TOML file; not needed if the model declares a contract")
     add("--report", type=Path, help="file for everything that was found, as JSON")
+    add("--card", type=Path, help="file for a section of a model card, in Markdown")
     add("--figure", type=Path, help="file for a figure of it, such as out.png")
     add("--profile", choices=tuple(PROFILES), default="fast", help="how much is tried")
     add("--checks", nargs="+", help="names of the checks to run; all if not given")
@@ -75,6 +84,41 @@ def _parser() -> argparse.ArgumentParser:
     add("--unit", type=float, help="length that points are typically apart")
     add("--quiet", action="store_true", help="print nothing but errors")
     return parser
+
+
+def _parser_of_write() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m equivariance_tests write",
+        description="Write the tests of a model: the contract that it is found to keep.",
+    )
+    add = parser.add_argument
+    add("model", metavar="package.module:factory", help="a model, or what returns one if called")
+    add("--contract", type=Path, help="TOML file of what is known: outputs, inputs, cutoff")
+    add("--output", type=Path, help="file to write; printed if not given")
+    add("--call", help='how the model is called: "z, pos, batch", "b n c -> b o", "n c -> o"')
+    add("--species", type=int, nargs="+", default=(), help="the integers that z may be")
+    return parser
+
+
+def _write(options: argparse.Namespace) -> int:
+    """Write the tests of a model; the exit status."""
+    from equivariance_tests.certification.contracts_in_toml import contract_of_toml
+    from equivariance_tests.certification.writing import keeps, written
+
+    given = {"species": tuple(options.species), "call": options.call}
+    try:
+        contract = None if options.contract is None else contract_of_toml(options.contract)
+        kept = keeps(made(found(options.model)), contract, **{k: v for k, v in given.items() if v})
+        text = written(kept, options.model)
+        if options.output is None:
+            print(text, end="")
+        else:
+            options.output.write_text(text)
+            print(f"{options.output}: {kept.report.summary}")
+    except Exception as error:  # as in `main`
+        print(f"could not write: {_said(error)}", file=sys.stderr)
+        return STATUS["could not run"]
+    return 0
 
 
 def _certified(options: argparse.Namespace) -> Report:

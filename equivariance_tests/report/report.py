@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from equivariance_tests.report.card import badge, markdown
 from equivariance_tests.report.failures import Failure
 from equivariance_tests.report.finding import Finding
 from equivariance_tests.report.plain import plain, without_folders
@@ -98,6 +99,16 @@ class Report:
         if self.reason:
             return refused(self.status, self.reason)
         return counted(self.status, self.findings)
+
+    @property
+    def badge(self) -> str:
+        """The verdict, the claims and the error under rotation, in one line."""
+        return badge(self.status, self.contract, self.findings)
+
+    def to_markdown(self, command: str = "certify") -> str:
+        """A section for a model card."""
+        told = (self.model, self.contract, self.setting, self.findings, self.status)
+        return markdown(*told, without_folders(command))
 
     def __str__(self) -> str:
         """The whole report, in lines of up to 100 columns where code does not need more."""
