@@ -3,6 +3,7 @@
 # make test        the tests (8 minutes on 2 cores); WORKERS=8 for more cores
 # make test-deep   the slow tests, and the laws on many more examples
 # make check       format, lint, types, and every example in README, docs and docstrings
+# make site        the documentation as web pages, in build/site
 # make format      repair format and lint where that can be done
 # make benchmarks  measure again what the documentation quotes, but for trained networks
 # make clean       forget .venv and every cache
@@ -31,7 +32,7 @@ PAGES := tests/project/test_documentation.py
 # Those that train networks for an hour are left to be called by name.
 QUESTIONS := $(basename $(notdir $(filter-out benchmarks/_% benchmarks/train_%,$(wildcard benchmarks/*.py))))
 
-.PHONY: help demo figures test test-deep check format benchmarks clean
+.PHONY: help demo figures test test-deep check site format benchmarks clean
 .DEFAULT_GOAL := help
 
 help:
@@ -50,7 +51,10 @@ test: $(STAMP)
 test-deep: $(STAMP)
 	$(PYTEST) -m "slow or deep"
 
-check: $(STAMP)
+site: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
+
+check: $(STAMP) site
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

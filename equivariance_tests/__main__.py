@@ -108,8 +108,10 @@ def _write(options: argparse.Namespace) -> int:
     given = {"species": tuple(options.species), "call": options.call}
     try:
         contract = None if options.contract is None else contract_of_toml(options.contract)
-        kept = keeps(made(found(options.model)), contract, **{k: v for k, v in given.items() if v})
-        text = written(kept, options.model)
+        place = found(options.model)
+        model = made(place)
+        kept = keeps(model, contract, **{k: v for k, v in given.items() if v})
+        text = written(kept, options.model, is_factory=model is not place)
         if options.output is None:
             print(text, end="")
         else:

@@ -319,8 +319,8 @@ class Symmetrizer(nn.Module):
     def spread(self, data: Data) -> Any:
         """How far the network's outputs differ between frames: its own breaking of symmetry.
 
-        (sum_p w_p |rho(R_p) f(A R_p) - F(A)|^2)^(1/2) in the Euclidean norm of each irrep copy,
-        from the evaluations that the average needs anyway. Zero where there is one frame only.
+        ``(sum_p w_p |rho(R_p) f(A R_p) - F(A)|^2)^(1/2)`` in the norm of each irrep copy, from the
+        evaluations that the average needs anyway. Zero where there is one frame only.
 
         Returns:
             as the network, with one column for each irrep copy (one for a Cartesian tensor), and

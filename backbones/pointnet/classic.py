@@ -66,7 +66,7 @@ class ClassicPointNet(Classifier):
         return self.readout(max_over(self.second(features), batch, size))
 
     def alignment_penalty(self, data: Data) -> Float[Tensor, ""]:
-        """Mean of |1 - A A^T|^2 over the maps A of features; 0 without T-Nets."""
+        """Mean of ``|1 - A A^T|^2`` over the maps A of features; 0 without T-Nets."""
         maps = self._aligned(data)[1]
         if maps is None:
             return data.pos.new_zeros(())

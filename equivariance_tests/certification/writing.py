@@ -92,12 +92,13 @@ def keeps(model: Any, contract: Contract | None = None, **options: Any) -> Found
     return Found(contract, report, options)
 
 
-def written(found: Found, place: str) -> str:
+def written(found: Found, place: str, is_factory: bool) -> str:
     """The text of a file of tests.
 
     Args:
         found: by ``keeps``.
         place: of the model, "package.module:factory".
+        is_factory: whether what stands there is called to make the model.
     """
     module, _, name = place.partition(":")
     top = name.partition(".")[0]
@@ -128,17 +129,9 @@ def written(found: Found, place: str) -> str:
     lines += [
         "",
         "    def model(self):",
-        f"        return {name}()" if _is_called(place) else f"        return {name}",
+        f"        return {name}{'()' if is_factory else ''}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _is_called(place: str) -> bool:
-    from equivariance_tests.__main__ import found as at
-    from equivariance_tests.__main__ import made
-
-    value = at(place)
-    return made(value) is not value
 
 
 # --- what may be claimed

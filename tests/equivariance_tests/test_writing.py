@@ -64,7 +64,7 @@ def pairs() -> PairNetwork:
 def test_what_is_written_is_a_file_of_tests(tmp_path: Path, capsys: Any) -> None:
     found = keeps(pairs(), PairNetwork.contract, profile=SMALL)
     assert found.contract.smoothness == math.inf
-    text = written(found, f"{HERE}:pairs")
+    text = written(found, f"{HERE}:pairs", is_factory=True)
     told: dict[str, Any] = {}
     exec(compile(text, "written.py", "exec"), told)
     suite = told["TestPairs"]
