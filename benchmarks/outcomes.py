@@ -95,7 +95,10 @@ def dynamics(picoseconds: float) -> dict[str, dict[str, dict[str, float]]]:
         found[name] = {}
         for which, model in progress(models().items(), f"dynamics of {name}"):
             time = picoseconds * part * (1.0 if which in LONG else OTHERS)
-            found[name][which] = {"picoseconds": time, **moved(atoms, model, time)}
+            try:
+                found[name][which] = {"picoseconds": time, **moved(atoms, model, time)}
+            except ValueError:  # positions that are no numbers, after forces that are none
+                found[name][which] = {"picoseconds": 0.0}
     return found
 
 
@@ -248,10 +251,15 @@ def dynamics_table(found: dict[str, Any]) -> str:
     rows = []
     for name, by_model in found["dynamics"].items():
         for which, one in by_model.items():
+            time = one["picoseconds"]
+            if time == 0:
+                rows.append([name, which, "forces are not finite", "", "", ""])
+                continue
+            # over less time it is a fluctuation
+            drift = f"{one['drift']:.1g}" if time >= 1 else "-"
             turning = f"{one['angular']:.0e}" if "angular" in one else "-"
-            numbers = (f"{one['drift']:.2g}", f"{one['fluctuation']:.2g}", turning)
-            time = f"{name}, {one['picoseconds']:g} ps"
-            rows.append([time, which, *numbers, f"{one['momentum']:.0e}"])
+            numbers = (drift, f"{one['fluctuation']:.1g}", turning, f"{one['momentum']:.0e}")
+            rows.append([f"{name}, {time:g} ps", which, *numbers])
     return markdown(
         [
             *("", "model", "drift of the energy (meV/atom/ps)", "fluctuation (meV/atom)"),

@@ -148,7 +148,9 @@ class Run:
     @property
     def identity(self) -> str:
         """A name that no other run has."""
-        text = json.dumps(self.plain(), sort_keys=True)
+        told = self.plain()
+        del told["network"]["on"]  # which runs there are, not what they are
+        text = json.dumps(told, sort_keys=True)
         mark = hashlib.sha256(text.encode()).hexdigest()[:8]
         name = "".join(c if c.isalnum() else "-" for c in self.network.name or self.network.make)
         return f"{name}-{self.training.mode}-{self.seed}-{mark}"
