@@ -11,14 +11,22 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from benchmarks._record import read_result, write_result
 from benchmarks._text import markdown, short
 from benchmarks.compare.configuration import read
+from benchmarks.compare.data import data_of, split
+from benchmarks.compare.evaluation import errors_on
 from benchmarks.compare.runs import results, run_all
+from benchmarks.compare.training import Training, cast, symmetrized
+from equivariance_tests.checks.steepness import Held
 
-FOLDER = Path("comparisons/accuracy")
+FOLDER, EXACT = Path("comparisons/accuracy"), Path("comparisons/exact")
+# Runs whose forces are looked at with frames held, too
+HELD = {"DGCNN": ("Li3PS4", "Si"), "PointTransformer": ("acetylacetone", "Mo"), "PET": ("Li3PS4",)}
+MEMORY = "4 GiB"
 KEPT = ("date", "machine", "command", "status", "curve", "training_seconds", "parameters", "source")
 # What a table shows of each data set, in the unit of the data; others are in the stored results
 SHOWN = ("energy", "forces", "stress", "dipole", "polarizability")
@@ -39,8 +47,47 @@ def gathered(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+def held(folder: Path) -> list[dict[str, Any]]:
+    """Errors of forces bare, symmetrized, and symmetrized with frames held while points move."""
+    found = []
+    for run in read("accuracy").runs():
+        if run.data.set not in HELD.get(run.network.make, ()):
+            continue
+        data = data_of(run.data)
+        parts = split(data, run.data)
+        net, units = Training(run, data, parts, folder / run.identity).best_model()
+        items = cast(parts.test, torch.float32)
+        model = symmetrized(net, data.outputs, run.frames, memory=MEMORY).eval()
+        row: dict[str, Any] = {"network": run.network.make, "data": run.data.set}
+        for name in ("bare", "symmetrized", "held"):
+            if name == "held":
+                model.frames = Held(model.frames)
+            asked = net if name == "bare" else model
+            row[name] = errors_on(asked, units, items, run.training)["forces"]["mae"]
+        found.append(row)
+    return found
+
+
+def held_table(stored: dict[str, Any]) -> str:
+    """Errors of forces in meV/Å."""
+    names = ("bare", "symmetrized", "held")
+    rows = [
+        [one["data"], one["network"], *(short(1e3 * one[name]) for name in names)]
+        for one in stored["held"]
+    ]
+    for one in stored["exact"]:
+        run, forms = one["run"], one["forms"]
+        after = [short(1e3 * forms[name]["errors"]["forces"]["mae"]) for name in names[:2]]
+        said = f"{run['network']['make']}, last {run['training']['exact']} steps in all frames"
+        rows.append([run["data"]["set"], said, *after, ""])
+    header = ["forces, MAE (meV/Å)", "network", "bare", "symmetrized", "with frames held"]
+    return markdown(header, rows)
+
+
 def table(key: str) -> str:
-    """Errors before and after, by data set and network."""
+    """Errors before and after, by data set and network; and "held"."""
+    if key == "held":
+        return held_table(read_result("train_accuracy"))
     stored = read_result("train_accuracy")["runs"]
     rows = []
     for name in [one.set for one in read("accuracy").data]:
@@ -77,9 +124,9 @@ def main() -> None:
     parser.add_argument("--gather", action="store_true", help="what has run, and no more")
     if not parser.parse_args().gather:
         run_all(read("accuracy"), FOLDER, Console())
-    path = write_result(
-        "train_accuracy", {"runs": gathered(FOLDER)}, "python -m benchmarks.train_accuracy"
-    )
+        run_all(read("exact"), EXACT, Console())
+    found = {"runs": gathered(FOLDER), "exact": gathered(EXACT), "held": held(FOLDER)}
+    path = write_result("train_accuracy", found, "python -m benchmarks.train_accuracy")
     print(table("errors"), path, sep="\n\n")
 
 

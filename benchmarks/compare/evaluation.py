@@ -42,7 +42,7 @@ def evaluated(net: Any, units: Units, run: Run, data: DataSet, test: list[Data])
             "rotation_error": rotation_error(model, units, cast(test, torch.float64), run),
             "seconds_per_structure": seconds / len(items),
             "also": {
-                other: _errors_on(model, units, cast(more, dtype), run.training)
+                other: errors_on(model, units, cast(more, dtype), run.training)
                 for other, more in data.also.items()
                 for more in [more[: len(test)]]
             },
@@ -73,9 +73,10 @@ def _all(
     return {name: torch.cat(values) for name, values in parts.items()}, seconds
 
 
-def _errors_on(
+def errors_on(
     model: Any, units: Units, items: list[Data], settings: TrainingChoice
 ) -> dict[str, Any]:
+    """Errors of all structures."""
     values, _ = _all(model, units, items, settings)
     return errors(values, units, items)
 

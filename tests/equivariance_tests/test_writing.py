@@ -41,6 +41,7 @@ def invariant_with_a_kink(pos: torch.Tensor, batch: torch.Tensor, num_graphs: in
     )
 
 
+@pytest.mark.slow
 def test_how_outputs_turn_is_found() -> None:
     found = keeps(chiral, profile=SMALL)
     turns = {name: str(one.representation) for name, one in found.contract.outputs.items()}
@@ -50,6 +51,7 @@ def test_how_outputs_turn_is_found() -> None:
     assert found.contract.group is None  # for the corner
 
 
+@pytest.mark.slow
 def test_a_kink_is_found() -> None:
     found = keeps(invariant_with_a_kink, profile=SMALL)
     assert found.contract.group == "O(3)"
