@@ -119,14 +119,18 @@ def _rows(name: str, one: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def measure() -> dict[str, Any]:
+    """What is kept of all runs, and errors with frames held."""
+    return {"runs": gathered(FOLDER), "exact": gathered(EXACT), "held": held(FOLDER)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gather", action="store_true", help="what has run, and no more")
     if not parser.parse_args().gather:
         run_all(read("accuracy"), FOLDER, Console())
         run_all(read("exact"), EXACT, Console())
-    found = {"runs": gathered(FOLDER), "exact": gathered(EXACT), "held": held(FOLDER)}
-    path = write_result("train_accuracy", found, "python -m benchmarks.train_accuracy")
+    path = write_result("train_accuracy", measure(), "python -m benchmarks.train_accuracy")
     print(table("errors"), path, sep="\n\n")
 
 

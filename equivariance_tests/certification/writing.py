@@ -8,11 +8,12 @@ cutoff. Then all checks run once; those that fail are written down as known, wit
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from equivariance_tests.certification.certification import certify
+from equivariance_tests.checks import CHECKS
 from equivariance_tests.clouds.cases import unrelated
 from equivariance_tests.model.subject import Subject
 from equivariance_tests.report.report import Report
@@ -28,8 +29,6 @@ TURNS: dict[tuple[int, ...], tuple[str, ...]] = {
 }
 GROUPS: tuple[Group, ...] = ("O(3)", "SO(3)")
 SMOOTH = (math.inf, 2, 1, 0, None)
-PATHS = ("path scan", "stratum approach")
-TURNED = ("equivariance", "parity")
 ROUNDS = (1, 2, 3, 4)
 # Options that a file of tests repeats
 WRITTEN = ("species", "call")
@@ -77,17 +76,14 @@ def keeps(model: Any, contract: Contract | None = None, **options: Any) -> Found
     if contract is None:
         contract = _turning(model, options)
     else:
-        contract = _strongest(model, contract, _groups(contract), TURNED, options)
-    contract = _strongest(model, contract, _smoother(contract), PATHS, options)
+        contract = _strongest(model, contract, _groups(contract), "group", options)
+    contract = _strongest(model, contract, _smoother(contract), "smoothness", options)
     seen = getattr(model, "cutoff", None)
     if contract.cutoff is None and isinstance(seen, int | float) and 0 < seen < math.inf:
-        contract = _strongest(
-            model, contract, _sights(contract, float(seen)), ("locality",), options
-        )
+        contract = _strongest(model, contract, _sights(contract, float(seen)), "cutoff", options)
     if contract.cutoff is not None and not contract.extensive:
         sums = replace(contract, extensive=True)
-        asked = ("size extensivity",)
-        contract = _strongest(model, contract, iter([sums]), asked, options)
+        contract = _strongest(model, contract, iter([sums]), "extensive", options)
     report = certify(model, contract, progress=False, **options)
     return Found(contract, report, options)
 
@@ -151,7 +147,7 @@ def _turning(model: Any, options: Mapping[str, Any]) -> Contract:
                 left_out = dict.fromkeys(shapes, None)
                 told = turning if name == ONLY else left_out | {name: turning}
                 candidates.append(Contract(told, group=which, smoothness=None))
-        kept = next((c for c in candidates if _passes(model, c, TURNED, options)), None)
+        kept = next((c for c in candidates if _passes(model, c, "group", options)), None)
         outputs[name] = per_point(turns[0]) if of_points else turns[0]
         if kept is None:
             group = None
@@ -209,16 +205,16 @@ def _strongest(
     model: Any,
     contract: Contract,
     claims: Iterator[Contract],
-    checks: Sequence[str],
+    claim: str,
     options: Mapping[str, Any],
 ) -> Contract:
     """The first claim that holds; the contract as it is if none does."""
-    return next((one for one in claims if _passes(model, one, checks, options)), contract)
+    return next((one for one in claims if _passes(model, one, claim, options)), contract)
 
 
-def _passes(
-    model: Any, contract: Contract, checks: Sequence[str], options: Mapping[str, Any]
-) -> bool:
+def _passes(model: Any, contract: Contract, claim: str, options: Mapping[str, Any]) -> bool:
+    """Whether the checks that decide one claim of a contract pass."""
+    checks = [check.name for check in CHECKS if check.claim == claim]
     report = certify(model, contract, checks=checks, progress=False, **options)
     if report.reason:
         raise ValueError(report.reason)

@@ -72,6 +72,7 @@ class StratumApproach(Check):
     """One limit at each degenerate cloud, of the output and of its derivatives."""
 
     name = "stratum approach"
+    claim = "smoothness"
     law = "F, its gradient and Hessian have one limit at a degenerate cloud"
     part = 9
     slow = True

@@ -71,6 +71,7 @@ class Check(ABC):
     Attributes:
         name: as in reports, and in lists of known failures.
         law: what is checked, in one line.
+        claim: the attribute of a contract that it decides; empty if it decides none alone.
         slow: whether a cloud takes seconds rather than milliseconds.
         telling: strata that come first where a slow check is asked about a few clouds only: those
             on which it finds the most.
@@ -85,6 +86,7 @@ class Check(ABC):
 
     name: ClassVar[str]
     law: ClassVar[str]
+    claim: ClassVar[str] = ""
     slow: ClassVar[bool] = False
     telling: ClassVar[tuple[str, ...]] = ()
     decides: ClassVar[bool] = False

@@ -28,6 +28,7 @@ class Equivariance(Law):
     """Outputs turn as declared when the cloud is rotated: named rotations, poles, generic ones."""
 
     name = "equivariance"
+    claim = "group"
     law = "F(R x) = rho(R) F(x) for every rotation R"
     failure = NotEquivariant
     says_of_random = True
@@ -48,6 +49,7 @@ class Parity(Equivariance):
     """Outputs turn as declared when the cloud is reflected."""
 
     name = "parity"
+    claim = "group"
     law = "F(-R x) = rho(-R) F(x), the inversion and every reflection"
     failure = WrongParity
     part = 2

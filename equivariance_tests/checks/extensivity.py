@@ -36,6 +36,7 @@ class Extensivity(FiniteLaw):
     """Outputs of structures are sums over fragments that do not see each other."""
 
     name = "size extensivity"
+    claim = "extensive"
     law = "F(A and B) = F(A) + F(B) for fragments out of sight of each other"
     failure = NotExtensive
 

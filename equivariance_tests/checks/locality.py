@@ -57,6 +57,7 @@ class Locality(FiniteLaw):
     """
 
     name = "locality"
+    claim = "cutoff"
     law = "F(x, y) = F(x, z) for points y and z that x does not see"
     failure = NotLocal
 

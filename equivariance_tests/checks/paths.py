@@ -47,6 +47,7 @@ class PathScan(PathLaw):
     """No break of the output, its gradient or Hessian on a path through each stratum."""
 
     name = "path scan"
+    claim = "smoothness"
     law = "F, its gradient and Hessian are as smooth as declared along paths"
     part = 28
     telling = ("fcc cell", "generic", "point and copy", "line", "pyramid", "antiparallel", "ties")

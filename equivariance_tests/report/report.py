@@ -102,7 +102,7 @@ class Report:
 
     @property
     def badge(self) -> str:
-        """The verdict, the claims and the error under rotation, in one line."""
+        """The verdict, the claims, and how many checks passed, in one line."""
         return badge(self.status, self.contract, self.findings)
 
     def to_markdown(self, command: str = "certify") -> str:

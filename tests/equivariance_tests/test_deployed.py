@@ -51,6 +51,7 @@ def test_results_that_are_kept_for_another_cell_are_found() -> None:
     assert "deform the cell" in failures[0].details["steps"]
 
 
+@pytest.mark.slow
 def test_a_compiled_module() -> None:
     net = PairNetwork()
     compiled = torch.compile(net, backend="eager")
