@@ -55,7 +55,10 @@ def held(folder: Path) -> list[dict[str, Any]]:
             continue
         data = data_of(run.data)
         parts = split(data, run.data)
-        net, units = Training(run, data, parts, folder / run.identity).best_model()
+        training = Training(run, data, parts, folder / run.identity)
+        if training.done < run.training.steps:
+            raise SystemExit(f"{run.identity} has not run to its end: leave out --gather")
+        net, units = training.best_model()
         items = cast(parts.test, torch.float32)
         model = symmetrized(net, data.outputs, run.frames, memory=MEMORY).eval()
         row: dict[str, Any] = {"network": run.network.make, "data": run.data.set}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -108,17 +109,21 @@ def errors(
 def rotation_error(model: Any, units: Units, items: list[Data], run: Run) -> dict[str, float]:
     """Largest |F(g x) - rho(g) F(x)| over rotations, in units of the spread, double precision.
 
-    Of a model that runs in single precision alone, in that.
+    Nothing of a model that runs in single precision alone.
     """
     few = TrainingChoice(batch=TURNED, points=POINTS)
     items = [items[i] for i in next(batches(items, few))]
+    if len(items) < 2:  # the spread over one says nothing
+        return {}
     group: Group = run.frames.group  # type: ignore[assignment]
     axis = tuple(run.frames.axis) if run.frames.axis else UPRIGHT
     try:
         model = model.double() if hasattr(model, "double") else model
         batch = Batch.from_data_list(items)
         here = predicted(model, units, batch, create_graph=False)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError, ValueError):
+        if hasattr(model, "to"):
+            model.to(getattr(torch, run.training.dtype))
         return {}
     generator = torch.Generator().manual_seed(0)
     worst = dict.fromkeys(here, 0.0)
@@ -130,6 +135,8 @@ def rotation_error(model: Any, units: Units, items: list[Data], run: Run) -> dic
         other.pos = (turns[batch.batch] @ batch.pos[..., None])[..., 0]
         if "cell" in batch:
             other.cell = batch.cell @ turns.mT
+        if "velocity" in batch:
+            other.velocity = (turns[batch.batch] @ batch.velocity[..., None])[..., 0]
         there = predicted(model, units, other, create_graph=False)
         for name, values in there.items():
             target = units.targets[name]
@@ -139,7 +146,9 @@ def rotation_error(model: Any, units: Units, items: list[Data], run: Run) -> dic
             )
             change = (values.reshape(len(values), -1) - turned).abs().max()
             spread = here[name].double().std()
-            worst[name] = max(worst[name], float(change / spread))
+            error = float(change / spread)
+            # what is no number is told, and not passed over
+            worst[name] = error if math.isnan(error) else max(worst[name], error)
     if hasattr(model, "to"):
         model.to(getattr(torch, run.training.dtype))
     return worst

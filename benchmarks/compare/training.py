@@ -263,6 +263,11 @@ class Training:
             batch = Batch.from_data_list([parts[i] for i in rows])
             found = predicted(model, units, batch, create_graph=False)
             total += float(loss_of(found, units, batch, {})) * batch.num_graphs / len(parts)
+        if not math.isfinite(total):
+            raise NotFiniteError(
+                f"the error of {self.run.identity} on the validation set is {total} after step "
+                f"{self.done}: look for targets there that are no numbers"
+            )
         self.curve.append(
             {"step": self.done, "seconds": self.seconds, "loss": loss, "validation": total}
         )

@@ -218,8 +218,10 @@ def _passes(model: Any, contract: Contract, claim: str, options: Mapping[str, An
     report = certify(model, contract, checks=checks, progress=False, **options)
     if report.reason:
         raise ValueError(report.reason)
-    verdicts = [one.verdict for one in report.findings]
-    return not {"failed", "could not run"} & set(verdicts)
+    verdicts = {one.verdict for one in report.findings}
+    # how far a point sees is claimed only if it was seen
+    was_seen = "passed" in verdicts or claim not in ("cutoff", "extensive")
+    return was_seen and not {"failed", "could not run"} & verdicts
 
 
 # --- as code

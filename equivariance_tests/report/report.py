@@ -108,7 +108,10 @@ class Report:
     def to_markdown(self, command: str = "certify") -> str:
         """A section for a model card."""
         told = (self.model, self.contract, self.setting, self.findings, self.status)
-        return markdown(*told, without_folders(command))
+        card = markdown(*told, without_folders(command))
+        return (
+            f"{card}\nNo check could run: {without_folders(self.reason)}\n" if self.reason else card
+        )
 
     def __str__(self) -> str:
         """The whole report, in lines of up to 100 columns where code does not need more."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import nn
 from torch_geometric.data import Data
 
 from symmetrize.derivatives import forces_and_stress
@@ -48,7 +49,9 @@ def attach(
     """Let a model act on all atoms of LAMMPS, in units "metal" (eV, Å).
 
     To be called when the box and the atoms are there. The energy is the output ``f_symmetrized`` of
-    the fix, and counts in the potential energy and the pressure.
+    the fix, and counts in the potential energy and, in boxes with three periods, the pressure. If
+    the model raises, the run ends there, with an energy and forces that are not finite, and what
+    was raised is printed.
 
     Args:
         lammps: from ``start``, or any ``lammps.lammps``.
@@ -66,9 +69,20 @@ def attach(
     if lammps.extract_setting("world_size") > 1:
         raise ValueError("LAMMPS runs on several processes, but a model must see all atoms: take 1")
     dtype, device = of_parameters(model)
+    if isinstance(model, nn.Module):
+        model.eval()
     kinds = np.asarray([0, *species])
 
     def act(_: Any, step: int, number: int, tag: Any, places: Any, forces: Any) -> None:
+        try:
+            calculate(number, places, forces)
+        except Exception:  # from here it cannot reach who called LAMMPS: the run must end
+            forces[:number] = np.nan
+            lammps.fix_external_set_energy_global(fix, np.nan)
+            lammps.force_timeout()
+            raise
+
+    def calculate(number: int, places: Any, forces: Any) -> None:
         types = lammps.numpy.extract_atom("type", nelem=number)
         data = Data(pos=torch.tensor(places[:number], dtype=dtype), z=torch.tensor(kinds[types]))
         cell, pbc = _box(lammps)

@@ -44,6 +44,8 @@ class TorchSimModel(ModelInterface):
     ) -> None:
         super().__init__()
         usual, there = of_parameters(model)
+        if isinstance(model, torch.nn.Module):
+            model.eval()
         self.model, self.energy = model, energy
         self._dtype = usual if dtype is None else dtype
         self._device = torch.device(there if device is None else device)
@@ -75,12 +77,13 @@ class TorchSimModel(ModelInterface):
         if state.positions.dtype != self.dtype:
             raise TypeError(
                 f"the positions are {state.positions.dtype} but the model is {self.dtype}: make "
-                "the state of that dtype, or convert the model, as in model.double()"
+                "the state of that dtype, or convert the network first: TorchSimModel(net.double())"
             )
         found = forces_and_stress(self.model, self._batch(state), self.energy)
         energy = found.energy.detach()
         size = len(state.cell)
         if len(energy) != size:  # of points
+            energy = energy.reshape(-1, 1)
             energy = energy.new_zeros(size, 1).index_add(0, state.system_idx, energy)
         returned = {"energy": energy.reshape(size)}
         if self.compute_forces:

@@ -72,5 +72,5 @@ def test_dynamics_keep_energy_and_angular_momentum() -> None:
 
 def test_another_dtype_is_refused() -> None:
     state = torch_sim.io.atoms_to_state([bulk("Si")], torch.device("cpu"), torch.float64)
-    with pytest.raises(TypeError, match=r"model\.double\(\)"):
+    with pytest.raises(TypeError, match=r"net\.double\(\)"):
         TorchSimModel(network(torch.float32))(state)

@@ -45,9 +45,12 @@ def structures() -> dict[str, Atoms]:
     found["crystal"] = bulk("Si", "diamond", 5.43)
     found["slab"] = bulk("Si", "diamond", 5.43, cubic=True)
     found["slab"].pbc = [True, True, False]
-    for name, atoms in found.items():
+    found["slab without a height"] = bulk("Si", "diamond", 5.43, cubic=True)
+    found["slab without a height"].pbc = [True, True, False]
+    found["slab without a height"].cell[2] = 0
+    for atoms in found.values():
         # far from symmetric, so that there are few frames
-        atoms.rattle(0.3 if name in ("crystal", "slab") else 0.05, seed=1)
+        atoms.rattle(0.3 if atoms.pbc.any() else 0.05, seed=1)
     return found
 
 
