@@ -25,9 +25,9 @@ pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 
 BY_NAME = {check.name: check for check in CHECKS}
 # Cases of a check that should not fail, others for each model so that each has its turn; a check
-# that takes seconds has one, of every sixth model, and the one that takes longest of every twelfth
-SOME, FEW, EVERY = 2, 1, 6
-LONGEST, RARE = "history", 12
+# that takes seconds has one, of every fourth model, and the one that takes longest of every ninth
+SOME, FEW, EVERY = 2, 1, 4
+LONGEST, NINTH = "history", 9
 LONG = {check.name for check in CHECKS if check.slow}
 # Cases that are tried at once in search of a failure
 AT_ONCE = 3
@@ -41,7 +41,7 @@ def claiming(trial: Trial) -> Iterator[Check]:
 def some(check: Check, trial: Trial, number: int) -> list[Cloud]:
     """A few cases, spread over all; which ones depends on the number of the model."""
     cases, takes_long = check.cases(trial.contract), check.name in LONG
-    every = RARE if check.name == LONGEST else EVERY
+    every = NINTH if check.name == LONGEST else EVERY
     if takes_long and (number + CHECKS.index(check)) % every:
         return []
     stride = math.ceil(len(cases) / (FEW if takes_long else SOME))
