@@ -17,18 +17,17 @@ import numpy as np
 import torch
 from ase import Atoms, units
 from ase.build import bulk, molecule
-from ase.calculators.calculator import Calculator, all_changes
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS, FIRE
 from torch import Tensor
-from torch_geometric.data import Batch
 
 from backbones.adapters import connect
 from benchmarks._paths import RandomNetworks
+from benchmarks._phonons import frequencies
 from benchmarks._record import read_result, write_result
 from benchmarks._text import markdown, progress, short
-from symmetrize import HierarchicalFrames, Symmetrizer, from_ase
+from symmetrize import HierarchicalFrames, SymmetrizedCalculator, Symmetrizer, owners
 from symmetrize.arrays import join, segment_sum
 
 if TYPE_CHECKING:
@@ -89,48 +88,26 @@ class Potential:
 
     def __call__(self, data: "Data") -> Tensor:
         """(structures, 1) energies in eV."""
+        size, batch = owners(data)
         neighbor, center = data.edge_index
         vectors = data.pos[neighbor] - data.pos[center]
         if "edge_shift" in data:
-            cell = data.cell.reshape(-1, 3, 3)[data.batch[center]]
+            cell = data.cell.reshape(-1, 3, 3)[batch[center]]
             vectors = vectors + torch.einsum("ei,eij->ej", data.edge_shift.to(cell.dtype), cell)
         atoms = len(data.pos)
         random = self.network(vectors, self.network.fade(vectors), center, atoms)[:, 0]
         each = self.bonds.of_atoms(vectors, center, atoms) + BREAKING * random
-        return segment_sum(each, data.batch, data.num_graphs)[:, None]
-
-
-class Calculation(Calculator):
-    """Energy and forces of a model of torch_geometric data, for ase."""
-
-    implemented_properties = ("energy", "forces")
-
-    def __init__(self, bonds: Bonds, which: str) -> None:
-        super().__init__()
-        potential = Potential(bonds)
-        self.model: Callable[[Data], Tensor] = lambda data: potential(potential.prepare(data))
-        if which == SYMMETRIZED:
-            self.model = Symmetrizer(potential, "0e", frames=HierarchicalFrames(REACH))
-
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: Any = ("energy",),
-        system_changes: Any = all_changes,
-    ) -> None:
-        """Energy and forces of the atoms."""
-        super().calculate(atoms, properties, system_changes)
-        data = Batch.from_data_list([from_ase(self.atoms)])
-        data.pos.requires_grad_()
-        energy = self.model(data).sum()
-        (slope,) = torch.autograd.grad(energy, data.pos)
-        self.results = {"energy": float(energy.detach()), "forces": -slope.numpy()}
+        return segment_sum(each, batch, size)[:, None]
 
 
 def with_model(atoms: Atoms, bonds: Bonds, which: str) -> Atoms:
     """A copy of the atoms whose forces are those of a model."""
+    potential = Potential(bonds)
+    model: Callable[[Data], Tensor] = lambda data: potential(potential.prepare(data))  # noqa: E731
+    if which == SYMMETRIZED:
+        model = Symmetrizer(potential, "0e", frames=HierarchicalFrames(REACH))
     copy = atoms.copy()
-    copy.calc = Calculation(bonds, which)
+    copy.calc = SymmetrizedCalculator(model)
     return copy
 
 
@@ -203,19 +180,7 @@ def phonons() -> dict[str, list[float]]:
     found = {}
     for which in progress((BARE, SYMMETRIZED), "phonons"):
         atoms = with_model(bulk("Si"), SILICON, which)
-        rest = atoms.positions.copy()
-        rows = []
-        for k in range(6):
-            forces = []
-            for sign in (1, -1):
-                atoms.positions = rest
-                atoms.positions[k // 3, k % 3] += sign * DISPLACEMENT
-                forces.append(atoms.get_forces().reshape(-1))
-            rows.append((forces[1] - forces[0]) / (2 * DISPLACEMENT))
-        matrix = np.array(rows) / atoms.get_masses()[0]
-        squares = np.linalg.eigvalsh((matrix + matrix.T) / 2)
-        scale = (units._e / units._amu) ** 0.5 * 1e10 / (2 * np.pi) / 1e12
-        found[which] = [float(f) for f in np.sign(squares) * np.sqrt(np.abs(squares)) * scale]
+        found[which] = frequencies(atoms, DISPLACEMENT)
     return found
 
 

@@ -5,7 +5,7 @@ at 300 to 1000 K; crystals of Si, Al, Cu and NaCl, strained, rattled and with va
 SevenNet-0. The two teachers share no species, so that their energies need no common zero.
 
 Both are tools of this script alone: no code or weights of theirs is shipped. Usage, in an
-environment of its own with ``pip install ase tblite sevenn`` (about 15 minutes on one core; what is
+environment of its own with ``pip install ase tblite sevenn`` (about 5 minutes on one core; what is
 there is not labelled again)::
 
     python scripts/label_structures.py FOLDER

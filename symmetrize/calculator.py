@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from symmetrize.atoms.properties import voigt_stress
 from symmetrize.atoms.reading import from_ase
 from symmetrize.contract import contract_of
+from symmetrize.declaration import ONLY
 from symmetrize.derivatives import forces_and_stress
 from symmetrize.extras import needed_for
 from symmetrize.network.parameters import of_parameters
@@ -83,21 +84,21 @@ class SymmetrizedCalculator(Calculator):
         usual, there = of_parameters(model)
         self.dtype = usual if dtype is None else dtype
         self.device = torch.device(there if device is None else device)
-        self.outputs = self._outputs()
+        contract = contract_of(model)
+        declared = {} if contract is None else dict(contract.outputs)
+        # the only output of a model that returns a tensor is its energy, whatever it is called
+        own = declared.pop(ONLY if list(declared) == [ONLY] else energy, None)
+        self.outputs = {
+            name: output
+            for name, output in declared.items()
+            if name not in (*MECHANICAL, "energies")
+        }
         # of this instance
         self.implemented_properties = [*MECHANICAL, *self.outputs]  # type: ignore[misc]
-        declared = contract_of(model)
-        if declared is not None and energy in declared.outputs:
-            if declared.outputs[energy].per_point:
-                self.implemented_properties.append("energies")
-            if isinstance(model, Symmetrizer):
-                self.implemented_properties.append(UNCERTAINTY)
-
-    def _outputs(self) -> list[str]:
-        """Names of what the model declares beside the energy."""
-        declared = contract_of(self.model)
-        names = [] if declared is None else list(declared.outputs)
-        return [name for name in names if name not in (self.energy, *MECHANICAL, "energies")]
+        if own is not None and own.per_point:
+            self.implemented_properties.append("energies")
+        if own is not None and isinstance(model, Symmetrizer):
+            self.implemented_properties.append(UNCERTAINTY)
 
     def calculate(
         self,
@@ -124,18 +125,14 @@ class SymmetrizedCalculator(Calculator):
         if any(name in self.outputs for name in properties):
             with torch.no_grad():
                 returned = items(self.model(data))
-            for name in self.outputs:
-                self.results[name] = _of_one(returned[name], self._is_of_points(name))
+            for name, output in self.outputs.items():
+                self.results[name] = _of_one(returned[name], output.per_point)
         if UNCERTAINTY in properties:
             with torch.no_grad():
                 spread = self.model.spread(data)  # type: ignore[attr-defined]
-            values = items(spread)[self.energy].double().cpu()
+            values = spread if isinstance(spread, Tensor) else items(spread)[self.energy]
             # of points that differ between frames together, as far as anybody knows
-            self.results[UNCERTAINTY] = float(values.sum())
-
-    def _is_of_points(self, name: str) -> bool:
-        declared = contract_of(self.model)
-        return declared is not None and declared.outputs[name].per_point
+            self.results[UNCERTAINTY] = float(values.double().sum())
 
     def _data(self, atoms: Atoms) -> Data:
         """The structure as the model sees it.

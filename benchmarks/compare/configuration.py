@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +81,7 @@ class FramesChoice:
     """How networks are symmetrized.
 
     Attributes:
-        name: what they are called in the report; the preset if not given.
+        name: what they are called in the report, where there are several.
         preset, cutoff, length_scale: of ``HierarchicalFrames``.
         group, axis, scope: of ``Symmetrizer``.
     """
@@ -246,22 +247,35 @@ def _changed(one: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a file something stands, to be told in errors."""
+    """Where in a file something stands, to be told in errors.
+
+    Attributes:
+        path: of the file.
+        within: name of the table; empty for the file itself.
+        number: which one of several tables of this name.
+    """
 
     path: Path
     within: str = ""
+    number: int = 0
 
     def at(self, key: str) -> str:
         """The file, the line if it can be found, and the table."""
+        table, seen = "", Counter[str]()
         for number, line in enumerate(self.path.read_text().splitlines(), start=1):
-            if line.split("=")[0].strip().strip('[]"') == key:
+            name = line.split("=")[0].strip().strip('[]"')
+            if line.lstrip().startswith("["):
+                table = name
+                seen[name] += 1
+            # a table of the file itself is named by its own line
+            is_here = table == self.within and seen[table] in (self.number + 1, 0)
+            if name == key and (is_here or not self.within):
                 return f"{self.path.name}, line {number}: "
-        table = f" in [{self.within}]" if self.within else ""
-        return f"{self.path.name}{table}: "
+        return f"{self.path.name}{f' in [{self.within}]' if self.within else ''}: "
 
-    def inside(self, key: str) -> Place:
+    def inside(self, key: str, number: int = 0) -> Place:
         """The place of a table in this one."""
-        return Place(self.path, f"{self.within}.{key}" if self.within else key)
+        return Place(self.path, f"{self.within}.{key}" if self.within else key, number)
 
 
 def _made(kind: type, table: Mapping[str, Any], place: Place) -> Any:
@@ -299,10 +313,15 @@ def _value(hint: Any, value: Any, key: str, place: Place) -> Any:
         if dataclasses.is_dataclass(inner) and isinstance(value, Mapping):
             value = [value]
         if isinstance(value, list):
+            if dataclasses.is_dataclass(inner) and all(isinstance(o, Mapping) for o in value):
+                tables = enumerate(value)
+                return [_made(inner, one, place.inside(key, k)) for k, one in tables]  # type: ignore[arg-type]
             return [_value(inner, one, key, place) for one in value]
     elif get_origin(hint) is dict:
         if isinstance(value, Mapping):
-            return dict(value)
+            (_, inner) = get_args(hint)
+            here = place.inside(key)
+            return {k: v if inner is Any else _value(inner, v, k, here) for k, v in value.items()}
     else:
         # one type, or one of several and None
         kinds = get_args(hint) or (hint,)
@@ -311,8 +330,10 @@ def _value(hint: Any, value: Any, key: str, place: Place) -> Any:
             pass
         elif float in plain and isinstance(value, int):
             return float(value)
+        elif isinstance(value, list) and list in plain:
+            return [_value(float, one, key, place) for one in value]
         elif isinstance(value, plain):
-            return [float(one) for one in value] if isinstance(value, list) else value
+            return value
     wanted = getattr(hint, "__name__", str(hint))
     raise ConfigurationError(f"{place.at(key)}{key!r} is {value!r} but must be of type {wanted}")
 
@@ -346,6 +367,15 @@ def _check(made: Any, place: Place) -> None:
             raise ConfigurationError(
                 f"{place.at(one.name)}{one.name!r} is {value} but must be positive"
             )
+    if isinstance(made, Comparison):
+        names = [one.name or one.set for one in made.data]
+        for number, network in enumerate(made.networks):
+            unknown = [name for name in network.on if name not in names]
+            if unknown:
+                raise ConfigurationError(
+                    f"{place.inside('networks', number).at('on')}'on' names {unknown[0]!r}, but "
+                    f"the data is {', '.join(names)}"
+                )
     if isinstance(made, Comparison) and not made.networks:
         raise ConfigurationError(
             f"{place.path.name}: there are no networks: add a table [[networks]] with make = ..."

@@ -297,7 +297,8 @@ def of_charges(choice: DataChoice) -> DataSet:
         Data(pos=x, z=(q > 0).long() + 1, velocity=v, shift=y - x)
         for x, q, v, y in zip(start, charge, velocity, place, strict=True)
     ]
-    return DataSet(structures, {"shift": Target("1o", "point", "length")}, "simulated, MIT")
+    targets = _taken(choice, {"shift": Target("1o", "point", "length")})
+    return DataSet(structures, targets, "simulated, MIT")
 
 
 def _in_folder(part: str, **more: Any) -> Callable[[DataChoice], DataSet]:
@@ -306,6 +307,7 @@ def _in_folder(part: str, **more: Any) -> Callable[[DataChoice], DataSet]:
     def make(choice: DataChoice) -> DataSet:
         folder = data_folder()
         also = {name: str(folder / path) for name, path in more.get("also", {}).items()}
+        also |= choice.also
         read = of_shapes if part.endswith(".npz") else of_xyz
         told = choice.targets or more.get("targets", {})
         found = read(replace(choice, path=str(folder / part), targets=told, also=also))
@@ -331,7 +333,7 @@ def of_liquid_water(choice: DataChoice) -> DataSet:
             *(given[name] for name in ("positions", "cell", "energy", "forces")), strict=True
         )
     ]
-    targets = {"energy": ENERGY, "forces": FORCES}
+    targets = _taken(choice, {"energy": ENERGY, "forces": FORCES})
     return DataSet(structures, targets, "liquid water of DeePMD-kit, LGPL-3")
 
 
@@ -339,7 +341,7 @@ def of_element(name: str) -> Callable[[DataChoice], DataSet]:
     """Bulk, surfaces, vacancies, strained and molten cells of one element, with stress."""
 
     def make(choice: DataChoice) -> DataSet:
-        targets = {"energy": ENERGY, "forces": FORCES, "stress": STRESS}
+        targets = _taken(choice, {"energy": ENERGY, "forces": FORCES, "stress": STRESS})
         parts = []
         for part in ("training", "test"):
             path = data_folder() / "mlearn" / f"{name}_{part}.json"
@@ -433,9 +435,16 @@ def data_of(choice: DataChoice) -> DataSet:
     return found
 
 
-def _taken(choice: DataChoice, known: dict[str, Target], usual: Sequence[str]) -> dict[str, Target]:
-    """The targets that are asked for, among those that there are."""
-    names = list(choice.targets) or list(usual)
+def _taken(
+    choice: DataChoice, known: dict[str, Target], usual: Sequence[str] = ()
+) -> dict[str, Target]:
+    """The targets that are asked for, among those that there are; else the usual ones, or all."""
+    if choice.also:
+        raise ConfigurationError(
+            f"[data] also: {choice.set!r} takes no further files to test on, as files of "
+            'extended XYZ do: set = "xyz"'
+        )
+    names = list(choice.targets) or list(usual) or list(known)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigurationError(f"[data.targets] {unknown[0]!r} is none of {', '.join(known)}")

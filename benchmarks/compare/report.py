@@ -10,7 +10,7 @@ import base64
 import html
 import io
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +100,32 @@ def _name(one: dict[str, Any]) -> str:
 
 
 def _groups(found: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Runs that differ by their seed alone, by network and mode of training."""
+    """Runs that differ by their seed alone, by network and mode of training.
+
+    Where others of the same name and mode differ in more, what that is stands in the name.
+    """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    first: dict[tuple[str, str], dict[str, Any]] = {}
     for one in found:
-        groups.setdefault((_name(one), one["run"]["training"]["mode"]), []).append(one)
+        name, mode = _name(one), one["run"]["training"]["mode"]
+        said = _settings(one["run"])
+        usual = first.setdefault((name, mode), said)
+        other = [key for key in {**usual, **said} if usual.get(key) != said.get(key)]
+        more = [f"{key.rpartition('.')[2]} {said.get(key)}" for key in other]
+        groups.setdefault((", ".join([name, *more]), mode), []).append(one)
     return groups
+
+
+def _settings(run: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """All that a run is told, by the path of each value, but its seed and what it is called."""
+    found: dict[str, Any] = {}
+    for key, value in run.items():
+        path = f"{within}.{key}" if within else key
+        if isinstance(value, Mapping):
+            found |= _settings(value, path)
+        elif path not in ("seed", "network.on", "network.name", "data.name", "frames.name"):
+            found[path] = value
+    return found
 
 
 def _over(values: Iterable[float], said: Callable[[float], str] = short) -> str:

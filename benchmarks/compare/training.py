@@ -20,7 +20,12 @@ from torch_geometric.data import Batch, Data
 
 from benchmarks._training import step, store, stored
 from benchmarks.compare import processes
-from benchmarks.compare.configuration import FramesChoice, Run, TrainingChoice
+from benchmarks.compare.configuration import (
+    ConfigurationError,
+    FramesChoice,
+    Run,
+    TrainingChoice,
+)
 from benchmarks.compare.data import DataSet, Split
 from benchmarks.compare.learning import Units, loss_of, predicted
 from benchmarks.compare.networks import factory_of
@@ -133,6 +138,12 @@ class Training:
             self.net = Function(self.net)
         # in double precision, as energies are large
         self.units = Units(data, split.train, plain=not run.network.trained)
+        unknown = [name for name in run.training.weights if name not in data.targets]
+        if unknown:
+            raise ConfigurationError(
+                f"[training.weights] {unknown[0]!r} is none of the targets "
+                f"{', '.join(data.targets)}"
+            )
         if run.network.trained:
             some = Batch.from_data_list(self.parts["train"][:CALIBRATED])
             self.units.calibrate(self.net, some)

@@ -228,24 +228,15 @@ def _passes(model: Any, contract: Contract, claim: str, options: Mapping[str, An
 
 
 def _imports(contract: Contract) -> list[str]:
-    rows = {output.rows for output in contract.outputs.values()}
-    names = [f"per_{kind}" for kind in ("edge", "point") if kind in rows]
+    said = _form(contract.outputs.plain())
+    names = [name for name in ("log_probabilities", "per_edge", "per_point") if f"{name}(" in said]
     lines = ["import math", ""] if contract.smoothness == math.inf else []
     return [*lines, *([f"from symmetrize import {', '.join(names)}"] if names else [])]
 
 
 def _said(contract: Contract) -> str:
     """The arguments that are not the usual ones."""
-    outputs = {}
-    for name, output in contract.outputs.items():
-        text = repr(str(output.representation))
-        outputs[name] = text if output.rows == "structure" else f"per_{output.rows}({text})"
-    is_alone = contract.outputs.form == ONLY
-    first = (
-        next(iter(outputs.values()))
-        if is_alone
-        else "{" + ", ".join(f"{name!r}: {text}" for name, text in outputs.items()) + "}"
-    )
+    first = _form(contract.outputs.plain())
     plain = contract.plain()
     usual = Contract("0e").plain()
     named = []
@@ -257,3 +248,16 @@ def _said(contract: Contract) -> str:
             said = {key: str(one) for key, one in said.items()}
         named.append(f"{name}={'math.inf' if said == math.inf else repr(said)}")
     return f"Contract({', '.join([first, *named])})"
+
+
+def _form(outputs: Any) -> str:
+    """A declaration in the form in which it was made, from plain values."""
+    if isinstance(outputs, list):
+        return f"({''.join(f'{_form(one)}, ' for one in outputs)})"
+    if not isinstance(outputs, Mapping):
+        return repr(outputs)
+    if "representation" in outputs and "rows" in outputs:
+        text = repr(outputs["representation"])
+        text = f"log_probabilities({text})" if "average" in outputs else text
+        return text if outputs["rows"] == "structure" else f"per_{outputs['rows']}({text})"
+    return "{" + ", ".join(f"{name!r}: {_form(value)}" for name, value in outputs.items()) + "}"

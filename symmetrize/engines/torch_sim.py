@@ -31,7 +31,7 @@ class TorchSimModel(ModelInterface):
         dtype: of positions; that of the parameters of the model if None, else double precision.
         device: where the model is; that of its parameters if None.
 
-    Stress is positive under tension, in eV/Å^3, and zero where there are no periods.
+    Stress is positive under tension, in eV/Å^3, and zero where there are not three periods.
     """
 
     def __init__(
@@ -89,8 +89,9 @@ class TorchSimModel(ModelInterface):
         if self.compute_forces:
             returned["forces"] = found.forces.detach()
         if self.compute_stress:
-            none = state.cell.new_zeros(size, 3, 3)
-            returned["stress"] = none if found.stress is None else found.stress.detach()
+            stress = state.cell.new_zeros(size, 3, 3) if found.stress is None else found.stress
+            # NaN where it is not defined
+            returned["stress"] = stress.detach().nan_to_num(nan=0.0)
         return returned
 
     def _batch(self, state: Any) -> Batch:

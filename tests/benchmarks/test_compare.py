@@ -32,11 +32,12 @@ from benchmarks.compare.configuration import (
     shipped,
 )
 from benchmarks.compare.data import DataSet, Target, data_of, split
+from benchmarks.compare.evaluation import rotation_error
 from benchmarks.compare.learning import Units, loss_of, predicted
 from benchmarks.compare.networks import factory_of
-from benchmarks.compare.report import write_report
+from benchmarks.compare.report import errors_table, write_report
 from benchmarks.compare.runs import results, run_all
-from benchmarks.compare.training import Training, batches, cast, passes
+from benchmarks.compare.training import NotFiniteError, Training, batches, cast, passes
 from symmetrize.groups import random_elements
 from symmetrize.representation import as_representation
 
@@ -93,6 +94,13 @@ def test_what_comes_along_is_read(name: str) -> None:
         ("[[networks]]\nmake = 'mock'\nsymmetrized = 1", "must be of type bool"),
         ("[[networks]\nmake = 'mock'", "is not TOML"),
         ("extends = 'nothing.toml'", "which is not there"),
+        (
+            "[[networks]]\nmake = 'mock'\n[[data]]\ntrain = 5\n[[data]]\nset = 'Si'\ntrain = -5",
+            "line 7: 'train' is -5",
+        ),
+        ("[[networks]]\nmake = 'mock'\non = ['Sii']", "line 3: 'on' names 'Sii', but the data is"),
+        ("[[networks]]\nmake = 'mock'\n[training]\nweights = {energy = 'x'}", "must be of type"),
+        ("[[networks]]\nmake = 'mock'\n[frames]\naxis = ['x']", "line 4: 'axis' is 'x'"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, said: str) -> None:
@@ -267,6 +275,14 @@ def test_stress_of_elements_has_the_sign_of_ase(element: str) -> None:
     assert float(torch.corrcoef(together)[0, 1]) > 0.5
     for one in data.structures[:3]:
         assert torch.equal(one.stress, one.stress.mT)
+
+
+@pytest.mark.parametrize("name", ["charges", "molecules"])
+def test_targets_that_a_set_lacks_and_tests_that_it_cannot_take(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="'nonsense' is none of"):
+        data_of(DataChoice(set=name, targets={"nonsense": ""}))
+    with pytest.raises(ConfigurationError, match="takes no further files"):
+        data_of(DataChoice(set=name, also={"more": "more.xyz"}))
 
 
 # --- learning
@@ -559,6 +575,49 @@ def test_units_of_labels_are_left_alone() -> None:
     logits = torch.tensor([[-9.0, 9.0]])
     assert torch.equal(units.in_units("label", logits, batch), logits)
     assert float(loss_of({"label": logits}, units, batch, {})) < 1e-6
+
+
+def test_only_seeds_are_averaged() -> None:
+    def run(preset: str, error: float, seed: int = 0) -> dict[str, Any]:
+        told = Run(NetworkChoice("mock"), FramesChoice(preset=preset), FEW, QUICK, seed).plain()
+        form = {"errors": {"energy": {"mae": error}}, "rotation_error": {}, "evaluations": 1.0}
+        targets = {"energy": {"unit": "eV", "classes": ()}}
+        return {"run": told, "forms": {"bare": form}, "targets": targets}
+
+    runs = [run("smooth", 1.0), run("smooth", 2.0, seed=1), run("lean", 3.0)]
+    _, rows = errors_table(runs)
+    assert [(row[0], row[3]) for row in rows] == [
+        ("mock", "1.5 ± 0.707"),
+        ("mock, preset lean", "3"),
+    ]
+
+
+def test_targets_that_are_no_numbers_are_told(tmp_path: Path) -> None:
+    data = data_of(FEW)
+    parts = split(data, FEW)
+    parts.validation[0].forces[0] = torch.nan
+    training = Training(run_of(), data, parts, tmp_path)
+    with pytest.raises(NotFiniteError, match="validation set is nan"):
+        training.steps(lambda done, loss: None)
+    with pytest.raises(ConfigurationError, match="'enrgy' is none of the targets"):
+        Training(run_of(weights={"enrgy": 2.0}), data, parts, tmp_path)
+
+
+def test_errors_under_rotation_that_are_no_numbers_are_told() -> None:
+    data = data_of(DataChoice(set="charges", train=6, validation=1, test=1))
+    run = Run(NetworkChoice("mock"), FramesChoice(), FEW, QUICK, 0)
+    units = Units(data, data.structures, plain=True)
+    # the velocity turns along
+    exact = rotation_error(lambda batch: {"shift": batch.velocity}, units, data.structures, run)
+    assert exact["shift"] < 1e-12
+    calls = []
+
+    def breaking(batch: Batch) -> dict[str, torch.Tensor]:
+        calls.append(1)
+        return {"shift": batch.velocity * (torch.nan if len(calls) == 2 else 1.0)}
+
+    assert np.isnan(rotation_error(breaking, units, data.structures, run)["shift"])
+    assert rotation_error(breaking, units, data.structures[:1], run) == {}
 
 
 # --- several processes

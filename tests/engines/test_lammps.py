@@ -1,10 +1,13 @@
 """LAMMPS by fix external: forces, energy, pressure and box are those of the calculator."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from ase import Atoms, units
 from ase.build import bulk
+from torch_geometric.data import Data
 
 from backbones import PET
 from symmetrize import SymmetrizedCalculator, Symmetrizer
@@ -28,7 +31,7 @@ def crystal() -> Atoms:
     return atoms
 
 
-def in_lammps(atoms: Atoms, model: Symmetrizer, unit: str = "metal"):  # type: ignore[no-untyped-def]
+def in_lammps(atoms: Atoms, model: Any, unit: str = "metal"):  # type: ignore[no-untyped-def]
     """LAMMPS with a crystal of Si and C, whose cell is lower triangular as there."""
     lammps = start()
     (xx, _, _), (xy, yy, _), (xz, yz, zz) = atoms.cell.tolist()
@@ -72,6 +75,22 @@ def test_dynamics_keep_the_energy() -> None:
     lammps.command("run 20")
     assert lammps.last_thermo()["TotEng"] == pytest.approx(first, abs=1e-4)
     assert abs(lammps.last_thermo()["PotEng"] - before) > 1e-2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_model_that_raises_ends_the_run() -> None:
+    calls = []
+
+    def failing(data: Data) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) > 3:
+            raise ValueError("no more")
+        return data.pos.square().sum()[None, None]
+
+    lammps = in_lammps(crystal(), failing)
+    lammps.command("run 50")
+    assert len(calls) < 8
+    assert np.isnan(lammps.numpy.extract_atom("f")).any()
 
 
 def test_other_units_are_refused() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from ase.build import bulk, molecule
+from torch_geometric.data import Data
 
 from backbones import PET
 from symmetrize import SymmetrizedCalculator, Symmetrizer
@@ -68,6 +69,22 @@ def test_dynamics_keep_energy_and_angular_momentum() -> None:
         state = further(state)
     torch.testing.assert_close(angular(state), before, atol=1e-9, rtol=0)
     torch.testing.assert_close(energy(state), first, atol=2e-4, rtol=0)
+
+
+def test_energies_of_points_and_what_drops_out_in_training() -> None:
+    class Points(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = torch.nn.Dropout(0.5)
+
+        def forward(self, data: Data) -> torch.Tensor:
+            return self.drop(data.pos.square().sum(1, keepdim=True))
+
+    images = [bulk("Si", "diamond", 5.43), bulk("Si", cubic=True)]
+    state = torch_sim.io.atoms_to_state(images, torch.device("cpu"), torch.float64)
+    found = TorchSimModel(Points())(state)["energy"]
+    expected = [float(np.square(atoms.positions).sum()) for atoms in images]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_another_dtype_is_refused() -> None:

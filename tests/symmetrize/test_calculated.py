@@ -107,6 +107,25 @@ def test_what_is_invariant_stays_as_it_is() -> None:
     np.testing.assert_allclose(copper.get_stress(), stress, atol=1e-9)
 
 
+def test_calculators_in_single_precision_have_three_digits() -> None:
+    atoms, exact = structures()["crystal"], structures()["crystal"]
+    single = SymmetrizedCalculator(network().float())
+    atoms.calc = symmetrized(single, cutoff=4.0)
+    exact.calc = SymmetrizedCalculator(Symmetrizer(network()))
+    size = float(np.abs(exact.get_forces()).max())
+    np.testing.assert_allclose(atoms.get_forces(), exact.get_forces(), atol=5e-3 * size)
+
+
+def test_batches_without_ptr_and_empty_structures() -> None:
+    batch = torch.tensor([0, 0, 2])
+    pos = torch.tensor([[0.0, 0, 0], [1.1, 0, 0], [5, 0, 0]], dtype=torch.float64)
+    data = Data(pos=pos, z=torch.tensor([8, 1, 8]), batch=batch)
+    energy = from_calculator(black_box())(data)["energy"]
+    assert energy.shape == (3, 1)
+    assert float(energy[1]) == 0.0
+    assert abs(float(energy[2])) > 0
+
+
 def test_batches_and_single_precision() -> None:
     model = Symmetrizer(from_calculator(black_box()))
     items = from_ase([structures()[name] for name in ("molecule", "atom", "line")], [])

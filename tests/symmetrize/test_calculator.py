@@ -40,6 +40,20 @@ def rattled(atoms: Atoms, amount: float = 0.1) -> Atoms:
     return atoms
 
 
+def test_a_model_that_returns_a_tensor_is_one_of_energies() -> None:
+    def springs(data: Data) -> torch.Tensor:
+        """To planes through the center, of other strengths."""
+        strength = data.pos.new_tensor([1.0, 2.0, 3.0])
+        each = (data.pos.square() * strength).sum(1, keepdim=True)
+        return each.new_zeros(data.num_graphs, 1).index_add(0, data.batch, each)
+
+    atoms = rattled(molecule("CH3OH"))
+    atoms.calc = SymmetrizedCalculator(Symmetrizer(springs, outputs="0e"))
+    assert "output" not in atoms.calc.implemented_properties
+    assert atoms.calc.get_property("energy_uncertainty", atoms) > 0
+    assert abs(atoms.get_forces().sum()) < 1e-12
+
+
 def test_what_the_model_says() -> None:
     model = Symmetrizer(network(dipole="1o"))
     atoms = rattled(molecule("CH3OH"))
