@@ -17,10 +17,10 @@ from rich.markup import escape
 
 from benchmarks.compare import processes
 from benchmarks.compare.configuration import ConfigurationError, read, shipped
-from benchmarks.compare.data import SETS
 from benchmarks.compare.networks import NETWORKS
 from benchmarks.compare.report import write_report
 from benchmarks.compare.runs import run_all
+from benchmarks.compare.sets import SETS
 
 FOLDER = Path("comparisons")
 

@@ -14,7 +14,9 @@ NOTES = {
 }
 
 
-def draw(curves: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> None:
+def draw(
+    curves: dict[str, list[dict[str, float]]], pairs: list[dict[str, Any]], found: dict[str, Any]
+) -> None:
     """Frames against the second derivative, both on logarithmic axes."""
     import matplotlib as mpl
 
@@ -35,6 +37,11 @@ def draw(curves: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> No
     for point in next(iter(curves.values())):
         place = point["frames"], point["second_mean"]
         label(f"{point['decay']:g}", place, (-10, -10), fontsize=8, color="#0072B2")
+    x = [one[UNPRUNED]["frames"] for one in pairs]
+    y = [one[UNPRUNED]["second_mean"] for one in pairs]
+    axes.plot(x, y, color="#CC79A7", marker="D", markersize=4, label="pairs, beta 0.1 to 12 / Å")
+    for one, place in zip(pairs, zip(x, y, strict=True), strict=True):
+        label(f"{one['beta']:g}", place, (6, 2), fontsize=8, color="#CC79A7")
     offsets = {SMOOTH: (14, 4), LEAN: (12, 0), UNPRUNED: (-40, -18), AVERAGING: (-24, -34)}
     for name, offset in offsets.items():
         place, ours = (found[name]["frames"], found[name]["second_mean"]), name in (SMOOTH, LEAN)
@@ -48,7 +55,7 @@ def draw(curves: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> No
             zorder=3,
         )
         label(NOTES.get(name, name), place, offset, fontsize=10)
-    top = 2 * found[UNPRUNED]["second_mean"]
+    top = 4 * max(y)
     steep = found[PRUNED]
     axes.annotate(
         f"{NOTES[PRUNED]}: {short(steep['second_mean'])}",
@@ -64,12 +71,12 @@ def draw(curves: dict[str, list[dict[str, float]]], found: dict[str, Any]) -> No
     axes.set(
         xscale="log",
         yscale="log",
-        xlim=(1, 20),
+        xlim=(1, 200),
         ylim=(raw / 2, top),
         xlabel="frames per environment, SO(3)",
         ylabel="max |d²F| along a path, mean over paths (1/Å²)",
     )
-    ticks = [1, 1.5, 2, 3, 5, 10, 20]
+    ticks = [1, 2, 5, 10, 20, 50, 100]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.legend(title="hierarchical frames, decay 1.5 to 8 (numbers)", frameon=False, fontsize=9)

@@ -5,13 +5,14 @@ water and object scans; the largest derivatives along straight paths, with a ran
 ``_paths.py``); and what a sharper selection trades between the two. Frames are those that the
 network is evaluated on: equal rotations count once, frames of weight zero not at all.
 
-Run: python -m benchmarks.frames, with SYMMETRIZE_DATA the folder of the data sets (about 6 minutes
+Run: python -m benchmarks.frames, with SYMMETRIZE_DATA the folder of the data sets (about 8 minutes
 on one core). Writes results/frames.json and the figures of docs/frames.md, and prints its tables.
 """
 
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from statistics import mean
 from typing import Any
 
@@ -45,12 +46,14 @@ from benchmarks._families import (
     families,
     numbers_of_frames,
     summary,
+    without_frames,
 )
 from benchmarks._frames_figure import draw
 from benchmarks._paths import Paths, RandomNetworks, scan, served, straight_paths
 from benchmarks._record import read_result, write_result
 from benchmarks._structure_figures import draw_candidates, draw_map
 from benchmarks._text import markdown, progress, short
+from benchmarks._timing import medians, milliseconds
 from symmetrize import HierarchicalFrames, PairFrames
 from symmetrize.frames.hierarchical import Selection
 from symmetrize.frames.hierarchical.presets import PRESETS
@@ -73,6 +76,7 @@ SHAPES = {
         "azimuth_window": (0.45, 1.0),
     },
 }
+BETAS = (0.1, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0)  # of the published pairs, in 1/Å
 DECAYS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
@@ -211,6 +215,46 @@ def trade_off() -> dict[str, list[dict[str, float]]]:
     return curves
 
 
+def published() -> list[dict[str, float]]:
+    """The published pairs by their sharpness, on the same paths; time relative to the default.
+
+    The adaptive cutoff follows the neighbors the closer the sharper it is; at the smallest
+    sharpness it lies beyond the cutoff, and all pairs count.
+    """
+    networks = RandomNetworks(CUTOFF, scale=0.8)
+    paths = next(iter(environment_sets().values()))
+    start = torch.zeros(len(paths), 1, dtype=torch.float64)
+    families_by_beta = {
+        beta: {
+            name: PairFrames(CUTOFF, beta=beta, auxiliary=without_frames, **pruned)
+            for name, pruned in ((UNPRUNED, {"prune": None}), (PRUNED, {}))
+        }
+        for beta in BETAS
+    }
+    found = []
+    for beta, by_name in progress(families_by_beta.items(), "sharpness of pairs"):
+        sides = {
+            name: partial(paths.ensemble, frames, *paths.clouds(start))
+            for name, frames in (*by_name.items(), (SMOOTH, families()[SMOOTH]))
+        }
+        times = medians(milliseconds(sides, rounds=20))
+        row: dict[str, Any] = {"beta": beta}
+        for name, frames in by_name.items():
+            row[name] = scan(frames, networks, paths) | {"time": times[name] / times[SMOOTH]}
+        found.append(row)
+    return found
+
+
+def published_table(found: list[dict[str, Any]]) -> str:
+    rows = []
+    for name in (UNPRUNED, PRUNED):
+        cells = [one[name] for one in found]
+        told = [f"{c['frames']:.2f} / {bound(c, 0)}{short(c['second_mean'])}" for c in cells]
+        rows.append([name, *told])
+        rows.append([f"{name}: time", *(f"{c['time']:.2f}" for c in cells)])
+    return markdown(["", *(f"beta {one['beta']:g}/Å" for one in found)], rows)
+
+
 def count_table(
     table: dict[str, dict[str, dict[str, float]]], cell: Callable[[dict[str, float]], str]
 ) -> str:
@@ -293,6 +337,7 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "frames_per_structure": lambda found: count_table(found, full_cell),
     "derivatives_of_structures": path_table,
     "trade_off": trade_off_table,
+    "published": published_table,
 }
 
 
@@ -301,24 +346,36 @@ def table(key: str) -> str:
     return before_table() if key == "before" else TABLES[key](read_result("frames")[key])
 
 
-def measure() -> dict[str, Any]:
-    """All of it, by the keys of ``TABLES``."""
+MEASURES: dict[str, Callable[[], Any]] = {
+    "frames_per_environment": environment_counts,
+    "derivatives_of_environments": environment_paths,
+    "frames_per_structure": structure_counts,
+    "derivatives_of_structures": structure_paths,
+    "trade_off": trade_off,
+    "published": published,
+}
+
+
+def measure(parts: Iterable[str]) -> dict[str, Any]:
+    """Some of ``MEASURES``."""
     torch.set_num_threads(THREADS)
     data_folder()
-    return {
-        "cutoff": CUTOFF,
-        "frames_per_environment": environment_counts(),
-        "derivatives_of_environments": environment_paths(),
-        "frames_per_structure": structure_counts(),
-        "derivatives_of_structures": structure_paths(),
-        "trade_off": trade_off(),
-    }
+    return {"cutoff": CUTOFF} | {name: MEASURES[name]() for name in parts}
 
 
 def main() -> None:
-    found = measure()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    told = "beside what is stored of the others"
+    parser.add_argument("--parts", nargs="+", choices=MEASURES, default=list(MEASURES), help=told)
+    parts = parser.parse_args().parts
+    before = {} if set(parts) == set(MEASURES) else read_result("frames")
+    found = {name: before[name] for name in MEASURES if name in before} | measure(parts)
     path = write_result("frames", found)
-    draw(found["trade_off"], next(iter(found["derivatives_of_environments"].values())))
+    draw(
+        found["trade_off"],
+        found["published"],
+        next(iter(found["derivatives_of_environments"].values())),
+    )
     draw_candidates()
     draw_map(read_result("frames_before"), found)
     print(*(f"{key}\n\n{table(key)}" for key in (*TABLES, "before")), path, sep="\n\n")

@@ -183,7 +183,8 @@ def phonons() -> dict[str, list[float]]:
 def calibration() -> dict[str, Any]:
     """Spread over frames and over random rotations against the error, per structure (eV/Å)."""
     from benchmarks.compare.configuration import read
-    from benchmarks.compare.data import data_of, split
+    from benchmarks.compare.data import split
+    from benchmarks.compare.sets import data_of
     from symmetrize import forces_and_stress
 
     (run,) = read("potential").runs()

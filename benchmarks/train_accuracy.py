@@ -17,9 +17,10 @@ from rich.console import Console
 from benchmarks._record import read_result, write_result
 from benchmarks._text import markdown, short
 from benchmarks.compare.configuration import read
-from benchmarks.compare.data import data_of, split
+from benchmarks.compare.data import split
 from benchmarks.compare.evaluation import errors_on
 from benchmarks.compare.runs import results, run_all
+from benchmarks.compare.sets import data_of
 from benchmarks.compare.training import Training, cast, symmetrized
 from equivariance_tests.checks.steepness import Held
 

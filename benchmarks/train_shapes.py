@@ -3,7 +3,8 @@
 Every network is trained on the 255 objects of the training set in three ways: raw, on objects that
 stand as they are; augmented, on objects turned by random elements of a group; and framed, wrapped
 in ``Symmetrizer(net, training="sampled")``, which shows it each object in one of its frames. All
-are tested on the 109 others, as they are and turned at random, by themselves and symmetrized. The
+are tested on the 109 others, as they are and turned at random, with noise and of fewer points, by
+themselves and symmetrized. The
 group is O(3), of all rotations and reflections, or SO(2), of turns about the vertical: furniture
 stands upright, and which way is up says much. The largest class has a share of 18.3 %, and one
 object is 0.9 %.
@@ -69,6 +70,8 @@ SMOOTHING = 0.2  # of labels
 SCALES, JITTER, CLIP = (0.8, 1.25), 0.01, 0.03
 STORE_EVERY = 5  # epochs
 ROTATIONS = 5  # of every test object
+# Of test objects: noise of coordinates, in radii, and a quarter of their points
+NOISE, THINNED = 0.05, 4
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,9 @@ def logits_of(model: nn.Module, points: Tensor) -> Tensor:
 def tested(
     net: nn.Module, points: Tensor, turned: list[Tensor], labels: Tensor, group: Group
 ) -> dict[str, Any]:
-    """Accuracies of a network by itself and symmetrized, upright and turned."""
+    """Accuracies of a network by itself and symmetrized, upright and turned, noisy and thinned."""
+    noise = torch.randn(points.shape, generator=torch.Generator().manual_seed(1))
+    changed = {"noisy": points + NOISE * noise, "thinned": points[:, ::THINNED]}
 
     def accuracy(logits: Tensor) -> float:
         return float((logits.argmax(1) == labels).double().mean())
@@ -221,6 +226,7 @@ def tested(
             "upright": accuracy(upright),
             "rotated": float(np.mean([accuracy(each) for each in rotated])),
             "largest_change_of_logits": change / float(upright.std()),
+            **{how: accuracy(logits_of(model, each)) for how, each in changed.items()},
         }
     return found
 
@@ -248,10 +254,24 @@ def accuracies(results: dict[str, dict[str, Any]]) -> str:
     return markdown(["accuracy upright / turned (%)", *results], rows)
 
 
+def changed_accuracies(results: dict[str, dict[str, Any]]) -> str:
+    """Upright objects as they are, with noise, and of fewer points."""
+    rows = []
+    for title, (kind, form) in ROWS.items():
+        found = [trainings[kind][form] for trainings in results.values()]
+        cells = (
+            " / ".join(f"{100 * f[how]:.1f}" for how in ("upright", "noisy", "thinned"))
+            for f in found
+        )
+        rows.append([title, *cells])
+    return markdown(["accuracy as they are / noisy / thinned (%)", *results], rows)
+
+
 def table(key: str) -> str:
-    """The stored "accuracy", or that "upright"."""
-    results = {"accuracy": RESULTS["O(3)"], "upright": RESULTS["SO(2)"]}
-    return accuracies(read_result(results[key])["networks"])
+    """The stored "accuracy", or that "upright"; and on "changed" objects, or "upright_changed"."""
+    name = RESULTS["SO(2)" if key.startswith("upright") else "O(3)"]
+    found = read_result(name)["networks"]
+    return changed_accuracies(found) if key.endswith("changed") else accuracies(found)
 
 
 def _turns(number: int, group: Group, generator: torch.Generator) -> Tensor:

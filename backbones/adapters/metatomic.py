@@ -6,6 +6,7 @@ Importing this module imports metatensor and metatomic and settles their conflic
 torch_geometric: it may come before or after ``import torch_geometric``, but before ``metatrain``.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,10 @@ class MetatomicModel(nn.Module):
 
     The data has ``pos`` in Å; ``z``, atomic numbers; ``cell`` and ``pbc`` where it is periodic; and
     each scalar that the model asks for, such as ``charge``. Positions are cast to the dtype of the
-    model, in which its outputs stay; forces and stress are derivatives of the energy, as from
-    ``forces_and_stress``. In an environment (``is_center``) the center alone is selected. metatomic
-    freezes the parameters of its models: to train those of a model in memory, set their
-    ``requires_grad`` again.
+    model, in which its outputs stay, whatever the module is cast to; forces and stress are
+    derivatives of the energy, as from ``forces_and_stress``. In an environment (``is_center``) the
+    center alone is selected. metatomic freezes the parameters of its models: to train those of a
+    model in memory, set their ``requires_grad`` again.
 
     Args:
         model: an ``AtomisticModel``.
@@ -133,6 +134,18 @@ class MetatomicModel(nn.Module):
             }
         values, places = self._evaluate(data)
         return {name: tensor_of(values[name], out, places) for name, out in outputs.items()}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "MetatomicModel":
+        """Whatever is done to all tensors, as by ``to``, but for their precision: the model's own.
+
+        It has one that it was exported for, and refuses others; inputs are cast to it.
+        """
+
+        def done(tensor: Tensor) -> Tensor:
+            tried = fn(tensor.new_empty(0))
+            return fn(tensor) if tried.dtype == tensor.dtype else tensor.to(tried.device)
+
+        return super()._apply(done, recurse)
 
     def train(self, mode: bool = True) -> "MetatomicModel":
         """Training mode, but for the model inside: those of metatrain then leave out a part.

@@ -53,10 +53,13 @@ class DataChoice:
     """What is learned, and what is tested on.
 
     Attributes:
-        set: the name of one of ``data.SETS``, "xyz" or "shapes" with a path, or "module:loader".
+        set: the name of one of ``sets.SETS``, "xyz" or "shapes" with a path, or "module:loader".
         name: what it is called in the report; ``set`` if not given.
         path: of an extended-XYZ file, or of shapes.
-        also: further extended-XYZ files to test on, by the names that the report gives them.
+        options: of a set that comes in kinds: {molecule = "ethanol"} of "rMD17"; of "pyg" the
+            class of torch-geometric and its arguments.
+        also: what else to test on, by the names that the report gives it: further extended-XYZ
+            files; of shapes how they are changed, {noise = 0.02}.
         targets: of an extended-XYZ file: the names of energies, forces, stress as they stand there,
             and for others {key = "mu", representation = "1o"}; of other sets, which ones to take.
         train, validation, test: numbers of structures.
@@ -67,6 +70,7 @@ class DataChoice:
     set: str = "molecules"
     name: str = ""
     path: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
     also: dict[str, Any] = field(default_factory=dict)
     targets: dict[str, Any] = field(default_factory=dict)
     train: int = 400
@@ -151,6 +155,8 @@ class Run:
         """A name that no other run has."""
         told = self.plain()
         del told["network"]["on"]  # which runs there are, not what they are
+        if not told["data"]["options"]:
+            del told["data"]["options"]  # of which most sets have none
         text = json.dumps(told, sort_keys=True)
         mark = hashlib.sha256(text.encode()).hexdigest()[:8]
         name = "".join(c if c.isalnum() else "-" for c in self.network.name or self.network.make)

@@ -16,7 +16,7 @@ from benchmarks.compare.data import DERIVED, DataSet
 from benchmarks.compare.learning import Units, predicted
 from benchmarks.compare.training import batches, cast, symmetrized
 from symmetrize import Symmetrizer
-from symmetrize.groups import UPRIGHT, Group, is_axial, random_elements
+from symmetrize.groups import UPRIGHT, Group, as_direction, is_axial, random_elements
 from symmetrize.representation import as_representation
 
 # Structures that errors under rotation are measured on, all their points, and rotations of each
@@ -35,17 +35,18 @@ def evaluated(net: Any, units: Units, run: Run, data: DataSet, test: list[Data])
         forms["symmetrized"] = symmetrized(net, data.outputs, run.frames, memory=MEMORY).eval()
     dtype = getattr(torch, run.training.dtype)
     items = cast(test, dtype)
+    further = {other: more[: len(test)] for other, more in data.also.items()}
+    further |= {other: change(test) for other, change in data.varied.items()}
     found: dict[str, Any] = {}
     for name, model in forms.items():
         values, seconds = _all(model, units, items, run.training)
         found[name] = {
             "errors": errors(values, units, items),
-            "rotation_error": rotation_error(model, units, cast(test, torch.float64), run),
+            "rotation_error": rotation_error(model, units, test, run),
             "seconds_per_structure": seconds / len(items),
             "also": {
                 other: errors_on(model, units, cast(more, dtype), run.training)
-                for other, more in data.also.items()
-                for more in [more[: len(test)]]
+                for other, more in further.items()
             },
         }
         if isinstance(model, Symmetrizer):
@@ -107,24 +108,35 @@ def errors(
 
 
 def rotation_error(model: Any, units: Units, items: list[Data], run: Run) -> dict[str, float]:
-    """Largest |F(g x) - rho(g) F(x)| over rotations, in units of the spread, double precision.
+    """Largest |F(g x) - rho(g) F(x)| over rotations, in units of the spread.
 
-    Nothing of a model that runs in single precision alone.
+    In double precision; in single of a model that runs in it alone, where rounding shows. Nothing
+    of one that runs in neither.
     """
     few = TrainingChoice(batch=TURNED, points=POINTS)
     items = [items[i] for i in next(batches(items, few))]
     if len(items) < 2:  # the spread over one says nothing
         return {}
-    group: Group = run.frames.group  # type: ignore[assignment]
-    axis = tuple(run.frames.axis) if run.frames.axis else UPRIGHT
     try:
-        model = model.double() if hasattr(model, "double") else model
-        batch = Batch.from_data_list(items)
-        here = predicted(model, units, batch, create_graph=False)
-    except (RuntimeError, TypeError, ValueError):
-        if hasattr(model, "to"):
-            model.to(getattr(torch, run.training.dtype))
+        for dtype in (torch.float64, torch.float32):
+            try:
+                return _worst_turned(_cast(model, dtype), units, cast(items, dtype), run)
+            except (RuntimeError, TypeError, ValueError):
+                continue
         return {}
+    finally:
+        _cast(model, getattr(torch, run.training.dtype))
+
+
+def _cast(model: Any, dtype: torch.dtype) -> Any:
+    return model.to(dtype) if hasattr(model, "to") else model
+
+
+def _worst_turned(model: Any, units: Units, items: list[Data], run: Run) -> dict[str, float]:
+    group: Group = run.frames.group  # type: ignore[assignment]
+    axis = as_direction(run.frames.axis) if run.frames.axis else UPRIGHT
+    batch = Batch.from_data_list(items)
+    here = {k: v.double() for k, v in predicted(model, units, batch, create_graph=False).items()}
     generator = torch.Generator().manual_seed(0)
     worst = dict.fromkeys(here, 0.0)
     for _ in range(TURNS):
@@ -132,25 +144,23 @@ def rotation_error(model: Any, units: Units, items: list[Data], run: Run) -> dic
             len(items), group, generator, axis=axis if is_axial(group) else UPRIGHT
         )
         other = batch.clone()
-        other.pos = (turns[batch.batch] @ batch.pos[..., None])[..., 0]
+        for name in ("pos", "velocity"):
+            if name in batch:
+                turned = (turns[batch.batch] @ batch[name].double()[..., None])[..., 0]
+                other[name] = turned.to(batch[name].dtype)
         if "cell" in batch:
-            other.cell = batch.cell @ turns.mT
-        if "velocity" in batch:
-            other.velocity = (turns[batch.batch] @ batch.velocity[..., None])[..., 0]
+            other.cell = (batch.cell.double() @ turns.mT).to(batch.cell.dtype)
         there = predicted(model, units, other, create_graph=False)
         for name, values in there.items():
             target = units.targets[name]
             owner = turns[batch.batch] if target.rows == "point" else turns
-            turned = as_representation(target.representation).rotate(
+            expected = as_representation(target.representation).rotate(
                 here[name].reshape(len(values), -1), owner
             )
-            change = (values.reshape(len(values), -1) - turned).abs().max()
-            spread = here[name].double().std()
-            error = float(change / spread)
+            change = (values.double().reshape(len(values), -1) - expected).abs().max()
+            error = float(change / here[name].std())
             # what is no number is told, and not passed over
             worst[name] = error if math.isnan(error) else max(worst[name], error)
-    if hasattr(model, "to"):
-        model.to(getattr(torch, run.training.dtype))
     return worst
 
 

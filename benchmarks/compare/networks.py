@@ -16,7 +16,7 @@ from torch_geometric.data import Data
 
 import backbones
 from benchmarks.compare.configuration import ConfigurationError
-from symmetrize import Contract
+from symmetrize import Contract, from_calculator
 
 Outputs = Mapping[str, Any]
 Factory = Callable[..., Any]
@@ -58,6 +58,24 @@ def checkpoint(outputs: Outputs, species: Sequence[int], folder: str) -> Any:
     return load(folder)
 
 
+def calculator(
+    outputs: Outputs,
+    species: Sequence[int],
+    make: str,
+    cutoff: float | None = None,
+    **arguments: Any,
+) -> nn.Module:
+    """A calculator of ase, "module:Class" and its arguments: energies, and forces and stress."""
+    return from_calculator(own(make, "calculators", {})(**arguments), cutoff)
+
+
+def metatomic(outputs: Outputs, species: Sequence[int], path: str, **settings: Any) -> nn.Module:
+    """A file of metatomic or metatrain, with its outputs of these names."""
+    from backbones.adapters.metatomic import from_metatomic
+
+    return from_metatomic(path, list(outputs), **settings)
+
+
 class Mock(nn.Module):
     """Sums over points of a few features: runs in no time, and learns next to nothing."""
 
@@ -97,6 +115,8 @@ NETWORKS: dict[str, Factory] = {
     "SchNet": _equivariant("Schnet"),
     "e3nn": _equivariant("Tensors"),
     "checkpoint": checkpoint,
+    "calculator": calculator,
+    "metatomic": metatomic,
     "mock": Mock,
 }
 
@@ -121,8 +141,8 @@ def own(name: str, what: str, known: Mapping[str, Any]) -> Any:
     module, colon, function = name.partition(":")
     if not colon:
         raise ConfigurationError(
-            f"{name!r} is none of the {what} {', '.join(known)}; one of your own is "
-            '"module:function"'
+            f"{name!r} is none of the {what}{' ' if known else ''}{', '.join(known)}; one of your "
+            'own is "module:function"'
         )
     try:
         found = getattr(importlib.import_module(module), function)

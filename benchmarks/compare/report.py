@@ -137,15 +137,23 @@ def _over(values: Iterable[float], said: Callable[[float], str] = short) -> str:
     return mean if len(values) == 1 else f"{mean} ± {said(statistics.stdev(values))}"
 
 
+def _titled(name: str, target: Mapping[str, Any]) -> str:
+    """The head of a column of errors, or of accuracies of labels."""
+    return (
+        f"{name}, accuracy (%)" if target["classes"] else f"{name}, MAE ({target['unit'] or '1'})"
+    )
+
+
+def _number(error: Mapping[str, float]) -> float:
+    return 100 * error["accuracy"] if "accuracy" in error else error["mae"]
+
+
 def errors_table(found: Sequence[dict[str, Any]]) -> tuple[list[str], Rows]:
     """Mean absolute errors or accuracies, and errors under rotation."""
     names = list(dict.fromkeys(name for one in found for name in one["targets"]))
     targets = {name: one["targets"][name] for one in found for name in one["targets"]}
     header = ["network", "trained", "evaluated"]
-    for name in names:
-        unit = targets[name]["unit"]
-        classes = bool(targets[name]["classes"])
-        header.append(f"{name}, accuracy (%)" if classes else f"{name}, MAE ({unit or '1'})")
+    header += [_titled(name, targets[name]) for name in names]
     header += ["rotation error", "evaluations"]
     rows = []
     for (network, mode), runs in _groups(found).items():
@@ -156,8 +164,7 @@ def errors_table(found: Sequence[dict[str, Any]]) -> tuple[list[str], Rows]:
             row = [network, mode, form]
             for name in names:
                 said = [one["errors"].get(name, {}) for one in shown]
-                values = [100 * e["accuracy"] if "accuracy" in e else e["mae"] for e in said if e]
-                row.append(_over(values))
+                row.append(_over(_number(error) for error in said if error))
             turned = [max(one["rotation_error"].values()) for one in shown if one["rotation_error"]]
             row.append(f"{max(turned):.0e}" if turned else "")
             row.append(_over(one["evaluations"] for one in shown))
@@ -166,17 +173,16 @@ def errors_table(found: Sequence[dict[str, Any]]) -> tuple[list[str], Rows]:
 
 
 def elsewhere_table(found: Sequence[dict[str, Any]]) -> tuple[list[str], Rows]:
-    """Mean absolute errors on structures of other kinds than those that were learned from."""
+    """Errors or accuracies on structures of other kinds than those that were learned from."""
     targets = {name: one["targets"][name] for one in found for name in one["targets"]}
-    header = ["network", "trained", "evaluated", "on"]
-    header += [f"{name}, MAE ({one['unit'] or '1'})" for name, one in targets.items()]
+    header = ["network", "trained", "evaluated", "on", *(_titled(*one) for one in targets.items())]
     rows = []
     for (network, mode), runs in _groups(found).items():
         for form in FORMS:
             shown = [one["forms"][form]["also"] for one in runs if form in one["forms"]]
             for other in shown[0] if shown else ():
-                said = [[one[other].get(name, {}).get("mae") for one in shown] for name in targets]
-                values = [_over(v for v in each if v is not None) for each in said]
+                said = [[one[other].get(name, {}) for one in shown] for name in targets]
+                values = [_over(_number(error) for error in each if error) for each in said]
                 rows.append([network, mode, form, other, *values])
     return header, rows
 

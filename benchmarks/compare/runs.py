@@ -17,8 +17,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.compare import processes
 from benchmarks.compare.configuration import Comparison, Run
-from benchmarks.compare.data import DataSet, Split, data_of, split
+from benchmarks.compare.data import DataSet, Split, split
 from benchmarks.compare.evaluation import evaluated
+from benchmarks.compare.sets import data_of
 from benchmarks.compare.training import Training
 from symmetrize.provenance import provenance
 

@@ -30,62 +30,16 @@ from backbones.atomistic.loading import checkpoint
 from backbones.atomistic.values import _change_of_basis
 from symmetrize import HierarchicalFrames, Symmetrizer, neighbor_list, per_point
 from symmetrize.derivatives import forces_and_stress
+from tests.common.metatrain_pet import REPRESENTATIONS, TARGETS, pet
 from tests.common.strata import TURNS
 
 with original_index_select():
     import metatrain
-    from metatrain.pet import PET
-    from metatrain.utils.architectures import get_default_hypers
-    from metatrain.utils.data import DatasetInfo
-    from metatrain.utils.data.target_info import get_generic_target_info
 
 CHECKPOINTS = Path(metatrain.__file__).parent / "pet" / "tests" / "checkpoints"
 ROTATIONS = ("generic", "improper", "inversion", "half turn about x")
 
 # --- PET
-
-VECTOR, TENSOR = {"cartesian": {"rank": 1}}, {"cartesian": {"rank": 2}}
-SPHERICAL = {
-    "spherical": {
-        "irreps": [
-            {"o3_lambda": 0, "o3_sigma": -1},
-            {"o3_lambda": 1, "o3_sigma": 1},
-            {"o3_lambda": 2, "o3_sigma": 1},
-        ]
-    }
-}
-# name: type, unit, number, whether for atoms
-TARGETS: dict[str, tuple[Any, str, int, bool]] = {
-    "energy": ("scalar", "eV", 1, False),
-    "non_conservative_force": (VECTOR, "eV/A", 1, True),
-    "non_conservative_stress": (TENSOR, "eV/A^3", 1, False),
-    "mtt::dipole": (VECTOR, "e*A", 1, False),
-    "mtt::polarizability": (TENSOR, "", 1, False),
-    "mtt::spherical": (SPHERICAL, "", 2, False),
-}
-REPRESENTATIONS = {
-    "energy": "0e",
-    "non_conservative_force": "1o",
-    "non_conservative_stress": "ij=ji",
-    "mtt::dipole": "1o",
-    "mtt::polarizability": "ij",
-    "mtt::spherical": "2x0o + 2x1o + 2x2e",
-}
-
-
-def pet(dtype: torch.dtype = torch.float64, targets: Any = TARGETS, **hypers: Any) -> Any:
-    """A small PET of two layers with random weights."""
-    torch.manual_seed(0)
-    model = get_default_hypers("pet")["model"]
-    model |= {"d_pet": 16, "d_head": 16, "d_node": 16, "d_feedforward": 16, "num_heads": 2}
-    model |= {"num_attention_layers": 1, "num_gnn_layers": 2, "cutoff": 3.0, **hypers}
-    layouts = {}
-    for name, (kind, unit, number, of_atoms) in targets.items():
-        described = {"type": kind, "unit": unit, "num_subtargets": number, "quantity": ""}
-        described |= {"sample_kind": "atom" if of_atoms else "system", "description": ""}
-        layouts[name] = get_generic_target_info(name, described)
-    info = DatasetInfo(length_unit="angstrom", atomic_types=[1, 6, 7, 8], targets=layouts)
-    return PET(model, info).to(dtype).eval()
 
 
 @pytest.fixture(scope="module")
@@ -394,6 +348,15 @@ def test_outputs_stay_in_the_dtype_of_the_model(nets: Any) -> None:
         for given in nets:
             energy = Symmetrizer(net)(as_data(molecule("H2O"), given))["energy"]
             assert energy.dtype == dtype
+
+
+def test_a_model_keeps_the_precision_that_it_was_made_for(file: Path) -> None:
+    net = from_metatomic(file)
+    data = as_data(molecule("H2O"))
+    before = net(data)["energy"]
+    again = net.float()  # as what trains and compares networks does to all of them
+    assert torch.equal(again(data)["energy"], before)
+    assert {one.dtype for one in again.parameters()} == {torch.float64}
 
 
 def test_a_model_in_memory_can_be_trained_further() -> None:

@@ -31,12 +31,13 @@ from benchmarks.compare.configuration import (
     read,
     shipped,
 )
-from benchmarks.compare.data import DataSet, Target, data_of, split
+from benchmarks.compare.data import DataSet, Target, split
 from benchmarks.compare.evaluation import rotation_error
 from benchmarks.compare.learning import Units, loss_of, predicted
 from benchmarks.compare.networks import factory_of
 from benchmarks.compare.report import errors_table, write_report
 from benchmarks.compare.runs import results, run_all
+from benchmarks.compare.sets import data_of
 from benchmarks.compare.training import NotFiniteError, Training, batches, cast, passes
 from symmetrize.groups import random_elements
 from symmetrize.representation import as_representation
@@ -115,7 +116,10 @@ def test_no_such_comparison() -> None:
 
 def test_the_file_that_the_page_shows(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "comparing.md").read_text()
-    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    text, evaluated = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert [one.make for one in read(written(tmp_path, evaluated)).networks] == [
+        *("checkpoint", "calculator", "metatomic")
+    ]
     comparison = read(written(tmp_path, text))
     assert [one.make for one in comparison.networks] == ["my_networks:factory", "PET", "SchNet"]
     assert len(text.strip().splitlines()) <= 16
@@ -510,6 +514,29 @@ def test_a_checkpoint_is_evaluated(tmp_path: Path) -> None:
     assert set(found["forms"]) == {"bare", "symmetrized"}
 
 
+@pytest.mark.parametrize(
+    ("make", "settings"),
+    [
+        ("calculator", "make = 'ase.calculators.lj:LennardJones', cutoff = 3.0, epsilon = 0.01"),
+        ("metatomic", "path = '{kept}'"),
+    ],
+)
+def test_what_only_answers_is_evaluated(tmp_path: Path, make: str, settings: str) -> None:
+    if make == "metatomic":
+        pytest.importorskip("metatrain")
+        from tests.common.metatrain_pet import pet
+
+        targets = {"energy": ("scalar", "eV", 1, False)}
+        pet(torch.float64, targets).export().save(str(tmp_path / "kept.pt"))
+    settings = settings.format(kept=tmp_path / "kept.pt")
+    text = f"[[networks]]\nmake = '{make}'\ntrained = false\nsettings = {{{settings}}}\n"
+    text += "[frames]\ncutoff = 3.0\n" + SMALL
+    assert run_all(read(written(tmp_path, text)), tmp_path / "out", Console(quiet=True)) == 0
+    (found,) = results(tmp_path / "out")
+    assert {"energy", "forces"} <= set(found["forms"]["bare"]["errors"])
+    assert found["forms"]["symmetrized"]["rotation_error"]["energy"] < 1e-9
+
+
 def test_shapes_upright(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "shapes.npz", points=rng.normal(size=(30, 20, 3)), label=[0, 1, 2] * 10)
@@ -618,6 +645,20 @@ def test_errors_under_rotation_that_are_no_numbers_are_told() -> None:
 
     assert np.isnan(rotation_error(breaking, units, data.structures, run)["shift"])
     assert rotation_error(breaking, units, data.structures[:1], run) == {}
+
+
+def test_errors_under_rotation_of_what_runs_in_single_precision_alone() -> None:
+    data = data_of(DataChoice(set="charges", train=6, validation=1, test=1))
+    run = Run(NetworkChoice("mock"), FramesChoice(), FEW, QUICK, 0)
+    units = Units(data, data.structures, plain=True)
+
+    def single(batch: Batch) -> dict[str, torch.Tensor]:
+        if batch.pos.dtype != torch.float32:
+            raise RuntimeError("expected scalar type Float but found Double")
+        return {"shift": batch.velocity}
+
+    found = rotation_error(single, units, data.structures, run)
+    assert 1e-9 < found["shift"] < 1e-5
 
 
 # --- several processes
