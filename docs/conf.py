@@ -5,6 +5,10 @@ Built by ``make site`` into build/site; every warning is an error.
 
 import importlib
 from pathlib import Path
+from typing import Any
+
+import plotly.io
+from plotly.io.base_renderers import MimetypeRenderer
 
 import symmetrize
 
@@ -25,14 +29,18 @@ author = "The symmetrize developers"
 copyright = f"2026, {author}. MIT licence"
 version = release = symmetrize.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = [
+    *("myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"),
+    "sphinx_gallery.gen_gallery",
+]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
-exclude_patterns = ["figures"]
+exclude_patterns = ["figures", "gallery/sg_execution_times.rst", "sg_execution_times.rst"]
 html_theme = "furo"
 html_title = "symmetrize"
 html_show_sphinx = False
-html_static_path: list[str] = []
+# the page of a figure that turns needs plotly's script, which lies in its package
+html_static_path = [str(Path(plotly.__file__).parent / "package_data" / "plotly.min.js")]
 pygments_style, pygments_dark_style = "friendly", "monokai"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
@@ -42,6 +50,38 @@ napoleon_use_ivar = True
 # example scripts in pages are run by the tests; here "no-run" is only a word
 myst_fence_as_directive: list[str] = []
 suppress_warnings = ["misc.highlighting_failure"]
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "min_reported_time": 1e9,
+    "remove_config_comments": True,
+    "nested_sections": False,
+    "within_subsection_order": "FileNameSortKey",
+    "write_computation_times": False,
+    "image_scrapers": ("matplotlib",),
+}
+
+
+SCRIPT = "../_static/plotly.min.js"  # from a page of the gallery
+
+
+class OnPages(MimetypeRenderer):
+    """A figure of plotly as a part of a page that has plotly's script."""
+
+    def to_mimebundle(self, fig_dict: dict[str, Any]) -> dict[str, str]:
+        """Its HTML."""
+        html = plotly.io.to_html(
+            fig_dict, include_plotlyjs=SCRIPT, full_html=False, auto_play=False
+        )
+        return {"text/html": html}
+
+
+plotly.io.renderers["pages"] = OnPages()
+plotly.io.renderers.default = "pages"
 
 
 def public(module: str) -> list[str]:

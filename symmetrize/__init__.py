@@ -10,6 +10,7 @@ from symmetrize.data.owners import owners
 from symmetrize.data.periods import periods
 from symmetrize.declaration import Outputs
 from symmetrize.derivatives import Derivatives, forces_and_stress
+from symmetrize.drawing import show
 from symmetrize.frames import (
     Ensemble,
     FrameAveraging,
@@ -56,6 +57,7 @@ __all__ = [
     "per_point",
     "periods",
     "safe_norm",
+    "show",
     "to_ase",
 ]
 __version__ = "0.1.0"

@@ -313,7 +313,7 @@ def test_the_readme_names_every_extra_and_what_it_brings():
     table = {extra: brings for extra, _, brings in rows("Install")}
     named = {name for row in table for name in re.findall(r"`(\w+)`", row)}
     assert named == set(EXTRAS)
-    for extra in ("neighbors", "ase", "atomistic", "certify", "demo"):
+    for extra in ("neighbors", "ase", "atomistic", "certify", "demo", "show"):
         required = {re.split(r"[<>=! ]", line)[0] for line in EXTRAS[extra]}
         assert set(table[f"`{extra}`"].split(", ")) == required
 

@@ -30,7 +30,7 @@ FLOORS = {
     scopes derivatives
     average atoms datasets hessians
     symmetrizer
-    settings weights calculator engines
+    settings weights calculator engines drawing
     symmetrize
     provenance
     demo
