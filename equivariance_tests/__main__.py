@@ -65,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("model", metavar="package.module:factory", help="a model, or what returns one if called")
+    said = "a model, or what returns one if called; or a file of metatomic, model.pt"
+    add("model", metavar="package.module:factory", help=said)
     add("--contract", type=Path, help="TOML file; not needed if the model declares a contract")
     add("--report", type=Path, help="file for everything that was found, as JSON")
     add("--card", type=Path, help="file for a section of a model card, in Markdown")
@@ -150,13 +151,17 @@ def _certified(options: argparse.Namespace) -> Report:
 
 
 def found(place: str) -> Any:
-    """What stands at "package.module:name".
+    """What stands at "package.module:name", or in a file of metatomic.
 
     Raises:
-        ValueError: if there is no such module, or nothing of that name in it.
+        ValueError: if there is no such file or module, or nothing of that name in it.
     """
     from importlib import import_module
 
+    from equivariance_tests.model.files import SUFFIXES, opened
+
+    if Path(place).suffix in SUFFIXES and ":" not in place:
+        return opened(place)
     module, _, name = place.partition(":")
     if not (module and name):
         raise ValueError(f"{place!r} is no place: give it as package.module:factory")

@@ -16,6 +16,7 @@ from equivariance_tests.checks.derivative_law import DerivativeLaw
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.measure.chance import RANDOM, is_random
 from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.calculators import properties_of
 from equivariance_tests.model.energies import ENERGY, FORCES, STRESS, VIRIAL, derivatives_in
 from symmetrize import Output, per_point
 from symmetrize.declaration import Declaration
@@ -58,7 +59,7 @@ class EnergyLaw(DerivativeLaw):
 
 def _known_derivatives(trial: Trial) -> dict[str, Output]:
     """The outputs, and those that a calculator has beside them."""
-    known = getattr(trial.subject.model, "implemented_properties", ())
+    known = properties_of(trial.subject.model)
     named = dict(trial.contract.outputs)
     if known and ENERGY in named:
         if FORCES in known:

@@ -11,6 +11,7 @@ from equivariance_tests.checks.base import Check, Outcome
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.turns import GENERIC_ORIENTATION
 from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.calculators import properties_of
 from equivariance_tests.model.subject import Subject
 from equivariance_tests.report.failures import Failure, first_line
 from symmetrize import Contract
@@ -32,7 +33,7 @@ class Placement(Check):
     A wider dtype is wrong too: somewhere in the model a constant of double precision makes all that
     follows slow, and the output does not fit others. Positions in a precision that the model
     refuses, as a function with its own parameters does, say nothing. Calculators are not asked:
-    they answer in double precision whatever they are given.
+    they answer in their own precision whatever they are given.
     """
 
     name = "dtype and device"
@@ -41,8 +42,8 @@ class Placement(Check):
 
     def reason_to_skip(self, trial: Trial) -> str:
         """Calculators have a precision of their own."""
-        if hasattr(trial.subject.model, "implemented_properties"):
-            return "a calculator answers in double precision, whatever the positions have"
+        if properties_of(trial.subject.model):
+            return "a calculator answers in its own precision, whatever the positions have"
         return ""
 
     def cases(self, contract: Contract) -> list[Cloud]:

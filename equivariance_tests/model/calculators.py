@@ -29,6 +29,42 @@ SHAPES: dict[str, tuple[int, ...]] = {
 HYDROGEN = 1
 
 
+def is_calculator(model: Any) -> bool:
+    """Whether a model is a calculator of ASE."""
+    return hasattr(model, "calculate") and hasattr(model, "implemented_properties")
+
+
+def is_of_torch_sim(model: Any) -> bool:
+    """Whether a model is one of torch-sim, which need not be installed to say so."""
+    bases = {f"{one.__module__}.{one.__name__}" for one in type(model).__mro__}
+    return "torch_sim.models.interface.ModelInterface" in bases
+
+
+def properties_of(model: Any) -> tuple[str, ...]:
+    """What a calculator of ASE, or a model of torch-sim, answers; nothing of other models."""
+    if is_calculator(model):
+        return tuple(name for name in SHAPES if name in model.implemented_properties)
+    if is_of_torch_sim(model):
+        asked = {"forces": model.compute_forces, "stress": model.compute_stress}
+        return ("energy", *(name for name, is_there in asked.items() if is_there))
+    return ()
+
+
+def check_properties(model: Any, contract: Contract) -> None:
+    """Raise unless all outputs of a contract are properties of a model, declared as such."""
+    known = properties_of(model)
+    for name, output in contract.outputs.items():
+        if name not in known:
+            raise ValueError(
+                f"the output {name!r} is not a property of {type(model).__name__} that can be "
+                f"checked: name the outputs of the contract by {', '.join(known)}, as in "
+                'Contract({"energy": "0e"})'
+            )
+        if output.per_point != (name == "forces"):
+            wanted = 'per_point("1o")' if name == "forces" else "a plain representation"
+            raise ValueError(f"the output {name!r} must be declared as {wanted}")
+
+
 class OfAtoms:
     """A network of data, from an ASE calculator.
 
@@ -53,17 +89,7 @@ class OfAtoms:
     def __init__(self, calculator: Any, contract: Contract, default: int = HYDROGEN) -> None:
         self.calculator, self.outputs, self.default = calculator, contract.outputs, default
         self.last: Atoms | None = None
-        known = [name for name in SHAPES if name in calculator.implemented_properties]
-        for name, output in self.outputs.items():
-            if name not in known:
-                raise ValueError(
-                    f"the output {name!r} is not a property of {type(calculator).__name__} that "
-                    f"can be checked: name the outputs of the contract by {', '.join(known)}, as "
-                    'in Contract({"energy": "0e"})'
-                )
-            if output.per_point != (name == "forces"):
-                wanted = 'per_point("1o")' if name == "forces" else "a plain representation"
-                raise ValueError(f"the output {name!r} must be declared as {wanted}")
+        check_properties(calculator, contract)
 
     def __call__(self, data: Batch) -> Any:
         """What the calculator says of each structure, in the dtype of the positions."""

@@ -6,7 +6,9 @@ What a model takes is seen from the names of its arguments, or said in ``call``:
 - ``model(z, pos, batch)``, ``model(pos, edge_index)``: attributes of the data by name;
 - ``model(points)``, with a layout: ``"b n c -> b o"`` for dense clouds and ``"n c -> o"`` for
   a function of the positions of one structure;
-- an ASE calculator, which knows ``energy``, ``forces``, ``stress``, ``dipole``.
+- an ASE calculator, which knows ``energy``, ``forces``, ``stress``, ``dipole``;
+- a model of torch-sim, which knows the first three;
+- a file of metatomic, by its path, or such a model in memory.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from equivariance_tests.model.calculators import OfAtoms, is_calculator, is_of_torch_sim
 from symmetrize import Contract
 
 # Names under which functions of the positions of one structure take them
@@ -57,10 +60,12 @@ its arguments tell
                 "'z, pos, batch', or a layout, as in 'b n c -> b o'"
             )
         return _as_said(model, contract, call)
-    if hasattr(model, "calculate") and hasattr(model, "implemented_properties"):
-        from equivariance_tests.model.calculators import OfAtoms
-
+    if is_calculator(model):
         return OfAtoms(model, contract)
+    if is_of_torch_sim(model):
+        from equivariance_tests.model.states import OfStates
+
+        return OfStates(model, contract)
     if not callable(model):
         raise TypeError(
             f"the model is a {type(model).__name__} but must be callable, or an ASE calculator"

@@ -20,7 +20,9 @@ from torch_geometric.data import Batch
 
 from equivariance_tests.clouds import Cloud, Setting, Structure, collate
 from equivariance_tests.model.answers import Answers, RowsError, fitting, joined, rows_of
+from equivariance_tests.model.calculators import is_of_torch_sim
 from equivariance_tests.model.calls import as_network
+from equivariance_tests.model.files import opened
 from symmetrize import Contract
 
 # Points in one call of the model; fewer where a graph of derivatives of first and second order is
@@ -104,6 +106,7 @@ class Subject:
         Raises:
             ValueError: if there is no contract.
         """
+        model = opened(model)
         contract = getattr(model, "contract", None) if contract is None else contract
         if not isinstance(contract, Contract):
             raise ValueError(
@@ -263,8 +266,11 @@ def _with_stress(returned: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]
 
 
 def _converted(model: Any, dtype: torch.dtype, device: torch.device) -> Any:
-    """A copy of a module, in another precision; anything else follows its input, or does not."""
-    if not isinstance(model, nn.Module):
+    """A copy of a module, in another precision; anything else follows its input, or does not.
+
+    Models of torch-sim have a precision that they were made for.
+    """
+    if not isinstance(model, nn.Module) or is_of_torch_sim(model):
         return model
     try:
         copied = copy.deepcopy(model)

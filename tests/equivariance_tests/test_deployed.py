@@ -1,5 +1,7 @@
 """Models as they are deployed: calculators that keep results, compiled modules, other engines."""
 
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import torch
 from ase.calculators.calculator import Calculator, all_changes
 from torch import nn
 
-from equivariance_tests import Contract, certify
+from equivariance_tests import Cloud, Contract, Profile, assert_equivariant, certify, per_point
 from equivariance_tests.checks import CHECKS
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.mutants import PairNetwork
@@ -95,3 +97,83 @@ def test_an_exported_module() -> None:
     asked = ["equivariance", "permutation", "translation"]
     report = certify(deployed, Contract("0e", min_distance=0.1), checks=asked, progress=False)
     assert report.passed, str(report)
+
+
+# --- models of torch-sim
+
+LAWS = ["equivariance", "batching", "forces and stress"]
+FEW = Profile("few", clouds=20, slow_clouds=1, slow_cases=2, case_points=4, shrinking=0)
+
+
+def pairs(data: Any) -> torch.Tensor:
+    """Energies of finite structures: a sum over pairs."""
+    away = (data.pos[:, None] - data.pos).square().sum(-1)
+    same = data.batch[:, None] == data.batch
+    total = torch.where(same, torch.exp(-away / 4), 0.0).sum(1, keepdim=True)
+    return total.new_zeros(data.num_graphs, 1).index_add(0, data.batch, total)
+
+
+def of_torch_sim(model: Any, dtype: torch.dtype = torch.float64) -> Any:
+    contract = Contract({"energy": "0e", "forces": per_point("1o")})
+    options: Any = {"species": (18,), "profile": FEW, "progress": False}
+    return certify(model, contract, checks=LAWS, dtype=dtype, **options)
+
+
+def test_a_model_of_torch_sim() -> None:
+    engine = pytest.importorskip("symmetrize.engines.torch_sim", reason="needs the extra engines")
+    report = of_torch_sim(engine.TorchSimModel(pairs))
+    assert report.passed, str(report)
+    assert all(one.cases > 0 for one in report.findings)
+
+    class Scaled(engine.TorchSimModel):  # type: ignore[misc, name-defined]
+        def forward(self, state: Any, **kwargs: Any) -> Any:
+            found = super().forward(state, **kwargs)
+            return found | {"forces": 1.01 * found["forces"]}
+
+    report = of_torch_sim(Scaled(pairs))
+    assert [one.check for one in report.findings if one.failure] == ["forces and stress"]
+
+
+def test_a_model_of_torch_sim_in_single_precision_says_so() -> None:
+    engine = pytest.importorskip("symmetrize.engines.torch_sim", reason="needs the extra engines")
+    model = engine.TorchSimModel(pairs, dtype=torch.float32)
+    assert "dtype=torch.float32" in str(of_torch_sim(model))
+    assert of_torch_sim(model, torch.float32)["equivariance"].verdict == "passed"
+
+
+def test_cells_that_another_library_takes_for_their_transposes_are_found() -> None:
+    """In torch-sim 0.3.0 shifts of neighbors are multiplied by the transposed cell."""
+    pytest.importorskip("torch_sim", reason="needs the extra engines")
+    installed = version("torch-sim-atomistic")
+    if not installed.startswith("0.3."):
+        pytest.skip(f"torch-sim {installed} is another one than 0.3")
+    from torch_sim.models.lennard_jones import LennardJonesModel
+
+    model = LennardJonesModel(dtype=torch.float64, cutoff=2.5)
+    contract = Contract({"energy": "0e"}, cutoff=2.5, periodic=True, min_distance=0.8)
+    with pytest.raises(AssertionError, match="not equivariant: the output 'energy'"):
+        assert_equivariant(model, Cloud("crystal, body-centered cubic", 1), contract, species=(18,))
+
+
+# --- files of metatomic
+
+
+@pytest.mark.slow
+def test_a_file_of_metatomic(tmp_path: Path) -> None:
+    pytest.importorskip("metatrain", reason="needs the extra `atomistic`")
+    from tests.common.metatrain_pet import pet
+
+    path = tmp_path / "pet.pt"
+    pet(targets={"energy": ("scalar", "eV", 1, False)}).export().save(str(path))
+    contract = Contract({"energy": "0e"}, group=None, cutoff=3.0, rounds=2)
+    asked = ["permutation", "batching"]
+    options: Any = {"species": (1, 6, 8), "profile": FEW, "progress": False}
+    report = certify(path, contract, checks=asked, **options)
+    assert report.passed, str(report)
+    turned = certify(path, Contract({"energy": "0e"}), checks=["equivariance"], **options)
+    assert not turned.passed
+
+
+def test_a_path_of_something_else() -> None:
+    with pytest.raises(ValueError, match=r"the path 'model\.onnx'"):
+        certify("model.onnx", Contract("0e"))

@@ -68,6 +68,7 @@ FACE = {
 }
 NETWORKS = {"backbones", "backbones.adapters", "backbones.atomistic"}
 NETWORKS |= {"backbones.adapters.connect"}  # the function, in a file of its name
+NETWORKS |= {"backbones.adapters.metatomic"}  # which imports metatomic
 KNOWS: dict[str, set[str]] = {
     "symmetrize": set(),
     "backbones": FACE,
