@@ -4,6 +4,7 @@ Built by ``make site`` into build/site; every warning is an error.
 """
 
 import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,9 @@ from plotly.io.base_renderers import MimetypeRenderer
 import symmetrize
 
 HERE = Path(__file__).parent
-# What is public, by page: modules, each with the names that it exports
-REFERENCE = {
-    "symmetrize": ["symmetrize", "symmetrize.datasets", "symmetrize.representation"],
-    "engines": ["symmetrize.engines.lammps", "symmetrize.engines.torch_sim"],
-    "backbones": [
-        *("backbones", "backbones.pretrained", "backbones.checkpoint"),
-        *("backbones.adapters", "backbones.adapters.metatomic"),
-    ],
-    "equivariance_tests": ["equivariance_tests", "equivariance_tests.suite"],
-}
+sys.path.insert(0, str(HERE.parent / "scripts"))
+
+from update_public import MODULES, names  # noqa: E402
 
 project = "symmetrize"
 author = "The symmetrize developers"
@@ -84,33 +78,22 @@ plotly.io.renderers["pages"] = OnPages()
 plotly.io.renderers.default = "pages"
 
 
-def public(module: str) -> list[str]:
-    """Names that a module exports, or defines if it says nothing of that."""
-    found = importlib.import_module(module)
-    if hasattr(found, "__all__"):
-        return sorted(found.__all__)
-    return sorted(
-        name
-        for name, value in vars(found).items()
-        if not name.startswith("_")
-        and callable(value)
-        and getattr(value, "__module__", "") == module
-    )
-
-
 def write_reference() -> None:
     """Write a page for each package, with what its public modules export."""
     folder = HERE / "reference"
     folder.mkdir(exist_ok=True)
-    for page, modules in REFERENCE.items():
+    written: set[int] = set()  # what several modules export stands with the first
+    for page, modules in MODULES.items():
         lines = [f"# {page}", ""]
         for module in modules:
             lines += [f"## `{module}`", ""]
-            for name in public(module):
+            for name in names(module):
                 value = getattr(importlib.import_module(module), name)
                 home = getattr(value, "__module__", module)
-                if home.partition(".")[0] != module.partition(".")[0]:  # it has its place there
+                # of another package, which has its own page
+                if home.partition(".")[0] != module.partition(".")[0] or id(value) in written:
                     continue
+                written.add(id(value))
                 kind = "autoclass" if isinstance(value, type) else "autofunction"
                 told = f"{kind}:: {module}.{name}" if callable(value) else f"py:data:: {name}"
                 lines += [f"### {name}", "", "```{eval-rst}", f".. {told}", "```", ""]

@@ -36,7 +36,7 @@ class Dipoles(lightning.LightningModule):
 
     def training_step(self, batch: Data, _: int) -> torch.Tensor:
         error = self.model(batch)["dipole"] - batch.dipole
-        self.curve.append(float(error.abs().mean()))
+        self.curve.append(error.detach().abs().mean().item())
         return error.square().mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -30,7 +30,8 @@ cloud = Data(pos=torch.randn(7, 3).double())
 
 (turn,) = random_elements(1, "O(3)", torch.Generator().manual_seed(3))
 turn = turn * -torch.linalg.det(turn)  # improper
-here, there = model(cloud), model(Data(pos=cloud.pos @ turn.T))
+with torch.no_grad():
+    here, there = model(cloud), model(Data(pos=cloud.pos @ turn.T))
 print("chirality:", float(here["chirality"]), "and mirrored", float(there["chirality"]))
 
 errors = {}

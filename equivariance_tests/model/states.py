@@ -14,6 +14,7 @@ from torch_geometric.data import Batch
 
 from equivariance_tests.model.calculators import HYDROGEN, SHAPES, check_properties
 from symmetrize import Contract
+from symmetrize.extras import needed_for
 
 # Beyond which atoms do not see each other, in Å, if the contract does not say
 FAR = 100.0
@@ -75,7 +76,8 @@ class OfStates:
 
     def _of_state(self, data: Batch, chosen: Tensor, periods: Tensor) -> dict[str, Tensor]:
         """Of structures that have the same periods."""
-        import torch_sim
+        with needed_for("a model of torch-sim", "engines"):
+            import torch_sim
 
         rows = chosen[data.batch]
         numbers = data.get("z")

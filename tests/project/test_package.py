@@ -89,9 +89,12 @@ def test_mutant_a_machine_path_is_seen(text):
 # --- the wheel
 
 
+DATA = (".npz", ".json", ".safetensors")
+
+
 def shipped() -> set[str]:
     """What a wheel shall hold of the sources: modules, marks of types, data, and nothing else."""
-    kinds = {".py", ".npz"}
+    kinds = {".py", *DATA}
     found = {"pytest_equivariance.py"}
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*"):
@@ -103,11 +106,11 @@ def shipped() -> set[str]:
 def test_what_is_shipped_is_packages_with_types_and_data():
     """A folder without ``__init__`` is no package, and none of its modules would be shipped."""
     names = shipped()
-    folders = {Path(name).parent for name in names} - {Path()}
+    folders = {Path(name).parent for name in names if name.endswith(".py")} - {Path()}
     assert {f"{folder.as_posix()}/__init__.py" for folder in folders} <= names
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
-    data = {Path(name).parent.as_posix() for name in names if name.endswith(".npz")}
-    assert data == {"symmetrize/datasets"}
+    data = {Path(name).parent.as_posix() for name in names if name.endswith(DATA)}
+    assert data == {"symmetrize/datasets", "backbones/pretrained/small_pet"}
 
 
 def packaged(folders: list[str], patterns: list[str]) -> set[str]:
@@ -149,8 +152,8 @@ def test_the_wheel_installs_the_packages_and_nothing_else(wheel):
     tops = {name.split("/")[0] for name in names}
     assert tops == {*PACKAGES, "pytest_equivariance.py", record}
     assert {name for name in names if not name.startswith(record)} == shipped()
-    # the data set and the code together stay small
-    assert wheel.stat().st_size < 2_000_000
+    # the data set, the potential and the code together stay small
+    assert wheel.stat().st_size < 5_000_000
 
 
 @pytest.mark.slow
