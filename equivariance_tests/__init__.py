@@ -37,6 +37,7 @@ from equivariance_tests.certification import certify
 from equivariance_tests.certification.profiles import PROFILES, Profile
 from equivariance_tests.checks import CHECKS
 from equivariance_tests.clouds import STRATA, TURNS, Cloud, Turn, batches, clouds, turns
+from equivariance_tests.measure.content import symmetry_content
 from equivariance_tests.measure.walk import history_machine
 from equivariance_tests.report import Finding, Report
 from equivariance_tests.report.failures import Failure
@@ -69,6 +70,7 @@ __all__ = [
     "clouds",
     "history_machine",
     "per_point",
+    "symmetry_content",
     "turns",
     *ASSERTIONS,
 ]

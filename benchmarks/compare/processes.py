@@ -8,6 +8,7 @@ processes, so that the average is the gradient of one process that sees all.
 from __future__ import annotations
 
 import os
+import time
 from typing import TypeVar
 
 import torch.distributed as dist
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
+SETTLED = 0.5  # s
 
 
 def begin() -> None:
@@ -59,6 +61,11 @@ def wait() -> None:
 
 
 def end() -> None:
-    """Part from the others."""
+    """Part from the others.
+
+    A group that is destroyed waits for its thread, which may wait for Python's lock to forget its
+    last work: so that both do not wait forever, the thread gets some time before.
+    """
     if dist.is_initialized():
+        time.sleep(SETTLED)
         dist.destroy_process_group()

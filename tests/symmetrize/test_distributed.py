@@ -1,5 +1,6 @@
 """Networks on several processes by torch's own engine: gradients are those of one process."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ def worker(rank: int, size: int, folder: str) -> None:
     if rank == 0:
         grads = [p.grad for p in model.parameters() if p.grad is not None]
         torch.save(grads, Path(folder) / "gradients.pt")
+    # a group that is destroyed waits for its thread, which may wait for Python's lock to forget its
+    # last work: both would wait forever
+    time.sleep(0.5)
     dist.destroy_process_group()
 
 
