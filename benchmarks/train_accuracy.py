@@ -1,9 +1,9 @@
-"""What does symmetrizing cost in accuracy? Errors before and after, on seven data sets.
+"""What does symmetrizing cost in accuracy? Errors before and after, on eight data sets.
 
 Runs the comparison "accuracy", as far as it has not run yet, and keeps what the pages quote of it:
 errors, rotation errors, evaluations and learning curves, without predictions.
 
-Run: python -m benchmarks.train_accuracy (two hours on one core; data of SYMMETRIZE_DATA). Writes
+Run: python -m benchmarks.train_accuracy (three hours on one core; data of SYMMETRIZE_DATA). Writes
 results/train_accuracy.json, and prints the table of docs/outcomes.md.
 """
 
