@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from symmetrize.data.owners import owners
 from symmetrize.data.periods import periods
 from symmetrize.extras import needed_for
 from symmetrize.symmetrizer import Symmetrizer
@@ -85,8 +84,7 @@ def show(model: Symmetrizer, data: Data | Sequence[Data]) -> Figure:
 
 def _separate(data: Any) -> list[Any]:
     """The structures of a batch, one by one."""
-    size, _ = owners(data)
-    return data.to_data_list() if size > 1 or hasattr(data, "to_data_list") else [data]
+    return data.to_data_list() if hasattr(data, "to_data_list") else [data]
 
 
 @torch.no_grad()

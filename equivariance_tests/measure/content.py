@@ -43,7 +43,8 @@ def symmetry_content(
 
     Args:
         model: any callable from ``Data``; with layers, a module.
-        data: one structure: ``pos``, ``cell``, and the inputs that the contract names, turn.
+        data: one structure: ``pos``, ``cell``, and the inputs and further positions that the
+            contract names, turn.
         contract: what the model claims; says how outputs and inputs turn. ``model.contract`` if
             None.
         layers: names of submodules, as in ``model.named_modules()``.
@@ -125,7 +126,8 @@ def _answers(
     """Outputs of a turned structure, turned back, and its layers as they are."""
     turned = copy.copy(data)
     dtype = data.pos.dtype
-    turned.pos = (data.pos.double() @ turn.T).to(dtype)
+    for name in ("pos", *contract.positions):
+        turned[name] = (data[name].double() @ turn.T).to(dtype)
     if data.get("cell") is not None:
         turned.cell = (data.cell.double() @ turn.T).to(dtype)
     for name, representation in contract.inputs.items():

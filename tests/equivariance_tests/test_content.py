@@ -60,3 +60,26 @@ def test_layers_by_name() -> None:
         symmetry_content(net, CLOUD, layers=["nothing"])
     with pytest.raises(ValueError, match="declares no contract"):
         symmetry_content(lambda data: data.pos, CLOUD)
+
+
+def test_further_positions_turn_along_and_mutant_those_that_do_not_are_seen() -> None:
+    def apart(data: Any) -> Tensor:
+        return torch.cdist(data.pos, data.pos_pocket).sum()[None, None]
+
+    data = CLOUD.clone()
+    data.pos_pocket = CLOUD.pos[:3] + 1
+    told = Contract("0e", positions=("pos_pocket",))
+    assert symmetry_content(apart, data, told)["output"]["0e"] == pytest.approx(1, abs=1e-9)
+    # mutant: the pocket stays
+    assert symmetry_content(apart, data, Contract("0e"))["output"]["0e"] < 1 - 1e-6
+
+
+@pytest.mark.parametrize("points", [0, 1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_few_points_in_both_precisions(points: int, dtype: torch.dtype) -> None:
+    def size(data: Any) -> Tensor:
+        return data.pos.square().sum()[None, None] + 1
+
+    shares = symmetry_content(size, Data(pos=CLOUD.pos[:points].to(dtype)), Contract("0e"))
+    rounding = 1e-5 if dtype == torch.float32 else 1e-9
+    assert shares["output"]["0e"] == pytest.approx(1, abs=rounding)

@@ -13,6 +13,7 @@ from torch import nn
 from equivariance_tests import Cloud, Contract, Profile, assert_equivariant, certify, per_point
 from equivariance_tests.checks import CHECKS
 from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.states import OfStates
 from equivariance_tests.mutants import PairNetwork
 
 # dynamo cannot follow checks of shapes
@@ -132,6 +133,23 @@ def test_a_model_of_torch_sim() -> None:
 
     report = of_torch_sim(Scaled(pairs))
     assert [one.check for one in report.findings if one.failure] == ["forces and stress"]
+
+
+@pytest.mark.parametrize("periods", [(), (0,), (2, 1), (0, 1, 2)])
+def test_cells_where_there_is_no_period_are_long_and_across(periods: tuple[int, ...]) -> None:
+    engine = pytest.importorskip("symmetrize.engines.torch_sim", reason="needs the extra engines")
+    net = OfStates(engine.TorchSimModel(pairs), Contract({"energy": "0e"}, cutoff=2.5))
+    pbc = torch.zeros(3, dtype=torch.bool)
+    pbc[list(periods)] = True
+    cell = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(1)).double()
+    pos = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 7.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    boxes = net._boxes(pos, torch.tensor([0, 0, 1]), cell, pbc)
+    assert torch.equal(boxes[:, pbc], cell[:, pbc])
+    added = boxes[:, ~pbc]
+    assert float((added @ boxes[:, pbc].mT).abs().sum()) < 1e-9
+    # beyond the structure, twice what an atom sees
+    lengths = torch.tensor([7.0 + 5.0, 5.0], dtype=torch.float64)[:, None]
+    torch.testing.assert_close(added.norm(dim=-1), lengths.expand(2, added.size(1)))
 
 
 def test_a_model_of_torch_sim_in_single_precision_says_so() -> None:
