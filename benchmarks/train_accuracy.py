@@ -17,11 +17,9 @@ from rich.console import Console
 from benchmarks._record import read_result, write_result
 from benchmarks._text import markdown, short
 from benchmarks.compare.configuration import read
-from benchmarks.compare.data import split
 from benchmarks.compare.evaluation import errors_on
-from benchmarks.compare.runs import results, run_all
-from benchmarks.compare.sets import data_of
-from benchmarks.compare.training import Training, cast, symmetrized
+from benchmarks.compare.runs import results, run_all, trained
+from benchmarks.compare.training import cast, symmetrized
 from equivariance_tests.checks.steepness import Held
 
 FOLDER, EXACT = Path("comparisons/accuracy"), Path("comparisons/exact")
@@ -54,14 +52,10 @@ def held(folder: Path) -> list[dict[str, Any]]:
     for run in read("accuracy").runs():
         if run.data.set not in HELD.get(run.network.make, ()):
             continue
-        data = data_of(run.data)
-        parts = split(data, run.data)
-        training = Training(run, data, parts, folder / run.identity)
-        if training.done < run.training.steps:
-            raise SystemExit(f"{run.identity} has not run to its end: leave out --gather")
+        training, parts = trained(run, folder)
         net, units = training.best_model()
         items = cast(parts.test, torch.float32)
-        model = symmetrized(net, data.outputs, run.frames, memory=MEMORY).eval()
+        model = symmetrized(net, training.data.outputs, run.frames, memory=MEMORY).eval()
         row: dict[str, Any] = {"network": run.network.make, "data": run.data.set}
         for name in ("bare", "symmetrized", "held"):
             if name == "held":

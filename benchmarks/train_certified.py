@@ -23,9 +23,7 @@ from benchmarks._families import AVERAGING, CUTOFF, LEAN, PRUNED, SMOOTH
 from benchmarks._record import RESULTS, read_result, write_result
 from benchmarks._text import markdown, progress, short
 from benchmarks.compare.configuration import read
-from benchmarks.compare.data import split
-from benchmarks.compare.sets import data_of
-from benchmarks.compare.training import Training
+from benchmarks.compare.runs import trained
 from equivariance_tests import Contract, Profile, certify
 from symmetrize import (
     FrameAveraging,
@@ -74,11 +72,7 @@ def networks() -> dict[str, tuple[Any, list[Data]]]:
     for run in read("accuracy").runs():
         if run.data.set != SET or not run.network.symmetrized:
             continue
-        data = data_of(run.data)
-        parts = split(data, run.data)
-        training = Training(run, data, parts, FOLDER / run.identity)
-        if training.done < run.training.steps:
-            raise SystemExit(f"{run.identity} is not trained: python -m benchmarks.train_accuracy")
+        training, parts = trained(run, FOLDER)
         found[run.network.make] = training.best_model()[0].double(), parts.test[:PATHS]
     molecules = next(iter(found.values()))[1]
     return {SHIPPED: (small_pet().double(), molecules)} | found

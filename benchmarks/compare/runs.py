@@ -71,6 +71,20 @@ def run_all(comparison: Comparison, folder: Path, console: Console) -> int:
     return failed
 
 
+def trained(run: Run, folder: Path) -> tuple[Training, Split]:
+    """A run that has come to its end, to look at its best network.
+
+    Raises:
+        SystemExit: if it has not.
+    """
+    data = data_of(run.data)
+    parts = split(data, run.data)
+    training = Training(run, data, parts, folder / run.identity)
+    if training.done < run.training.steps:
+        raise SystemExit(f"{run.identity} has not run to its end: python -m benchmarks run")
+    return training, parts
+
+
 def _key(run: Run) -> str:
     """What runs on the same data have in common."""
     return json.dumps(dataclasses.asdict(run.data))
