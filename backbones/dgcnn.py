@@ -64,19 +64,20 @@ class DGCNN(LocalNetwork):
         species: int | Sequence[int] = 100,
         features: Mapping[str, str] | None = None,
         length: int | float = 1.0,
+        radial: int = 24,
     ) -> None:
         layer = functools.partial(SmoothEdgeFunction, width)
-        super().__init__(outputs, layer, cutoff, rounds, width, species, features, length)
+        super().__init__(outputs, layer, cutoff, rounds, width, species, features, length, radial)
 
 
 class SmoothEdgeFunction(nn.Module):
     """Soft maximum over j of m(f_i, f_j - f_i, x_j - x_i), each feature by itself."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, columns: int) -> None:
         super().__init__()
         self.center = nn.Linear(width, width)
         self.difference = nn.Linear(width, width, bias=False)
-        self.shape = nn.Linear(4, width, bias=False)
+        self.shape = nn.Linear(columns, width, bias=False)
         self.message = nn.Sequential(
             nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
         )
@@ -85,7 +86,7 @@ class SmoothEdgeFunction(nn.Module):
         self,
         points: Float[Tensor, "points features"],
         edges: Edges,
-        shapes: Float[Tensor, "edges 4"],
+        shapes: Float[Tensor, "edges columns"],
     ) -> Float[Tensor, "points features"]:
         """What is added to the features."""
         # the linear map of a difference is the difference of linear maps, of fewer rows

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch_geometric.data import Data
 
+from backbones.radial import gaussians
 from backbones.structures import structures_of
 from symmetrize import Neighbors, cutoff_switch, neighbor_list, periods, safe_norm
 
@@ -47,12 +48,15 @@ class Edges:
         radius = scale * self.cutoff
         return cutoff_switch(self.distances, radius, FADE * radius)
 
-    def shapes(self, length: float) -> Float[Tensor, "edges 4"]:
-        """Vectors in a unit of length, and (r^2 + 1)^(1/2) - 1, C-infinity also at r = 0."""
+    def shapes(self, length: float, radial: int = 0) -> Float[Tensor, "edges columns"]:
+        """Vectors in a unit of length, (r^2 + 1)^(1/2) - 1, and Gaussians of r; C-infinity.
+
+        Also at r = 0: 4 + ``radial`` columns.
+        """
         scaled = self.vectors / length
         # the distance itself has a kink where two points coincide
         rounded = (scaled.square().sum(-1, keepdim=True) + 1).sqrt() - 1
-        return torch.cat([scaled, rounded], 1)
+        return torch.cat([scaled, rounded, gaussians(self.vectors, self.cutoff, radial)], 1)
 
 
 def attach_edges(

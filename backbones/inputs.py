@@ -99,21 +99,22 @@ def check_sizes(**sizes: Any) -> None:
             raise ValueError(f"`{name}` is {size} but must be a positive number, {_way_out(name)}")
 
 
-def check_counts(**counts: Any) -> None:
-    """Refuse numbers of things that are no whole number from 1 on, by the name of the argument.
+def check_counts(least: int = 1, **counts: Any) -> None:
+    """Refuse numbers of things that are no whole number from ``least`` on, by their names.
 
     Raises:
         TypeError: if one is no integer.
-        ValueError: if one is less than 1.
+        ValueError: if one is less.
     """
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, Integral):
             raise TypeError(
-                f"`{name}` is {count!r} but must be an integer, 1 or more, {_way_out(name, '2')}"
+                f"`{name}` is {count!r} but must be an integer, {least} or more, "
+                f"{_way_out(name, '2')}"
             )
-        if count < 1:
+        if count < least:
             raise ValueError(
-                f"`{name}` is {count} but must be a positive number, {_way_out(name, '2')}"
+                f"`{name}` is {count} but must be {least} or more, {_way_out(name, '2')}"
             )
 
 

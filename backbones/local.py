@@ -26,8 +26,9 @@ class LocalNetwork(nn.Module):
 
     Args:
         outputs: as in ``Symmetrizer``; of structures or, with ``per_point``, of points.
-        layer: makes the layer of one round, a module from the features of the points (P, width),
-            their ``Edges`` and the shapes of these (E, 4) to what is added to the features.
+        layer: makes the layer of one round from the number of columns of shapes: a module from
+            the features of the points (P, width), their ``Edges`` and the shapes of these
+            (E, columns) to what is added to the features.
         cutoff: in the unit of the positions.
         rounds: of messages; points see each other over ``rounds * cutoff``.
         width: features of a point.
@@ -36,6 +37,8 @@ class LocalNetwork(nn.Module):
         features: further attributes with a row for each point, and how they turn, as in
             ``{"spin": "1e"}``.
         length: unit of length in which edge vectors enter, about the distance of neighbors.
+        radial: number of Gaussians of the distance that enter beside them, up to the cutoff: as
+            sharply as that the network tells distances apart from the start.
 
     Raises:
         ValueError: if an output is not understood, or ``cutoff`` or ``rounds`` is not positive.
@@ -44,17 +47,19 @@ class LocalNetwork(nn.Module):
     def __init__(
         self,
         outputs: Outputs,
-        layer: Callable[[], nn.Module],
+        layer: Callable[[int], nn.Module],
         cutoff: int | float = 5.0,
         rounds: int = 2,
         width: int = 64,
         species: int | Sequence[int] = 100,
         features: Mapping[str, str] | None = None,
         length: int | float = 1.0,
+        radial: int = 24,
     ) -> None:
         super().__init__()
         check_counts(width=width, rounds=rounds)
         check_sizes(cutoff=cutoff, length=length)
+        check_counts(least=0, radial=radial)
         check_features(features)
         self.contract = Contract(
             outputs,
@@ -65,10 +70,10 @@ class LocalNetwork(nn.Module):
             extensive=True,
             periodic=True,
         )
-        self.cutoff, self.length = float(cutoff), float(length)
+        self.cutoff, self.length, self.radial = float(cutoff), float(length), radial
         self.inputs = PointInputs(self.contract, species, width)
         self.start = nn.Linear(self.inputs.columns, width)
-        self.layers = nn.ModuleList(layer() for _ in range(rounds))
+        self.layers = nn.ModuleList(layer(4 + radial) for _ in range(rounds))
         self.heads = Heads(self.contract, structure=0, point=width, hidden=width)
 
     def prepare(self, data: Data) -> Data:
@@ -80,7 +85,7 @@ class LocalNetwork(nn.Module):
         data = self.prepare(data)
         batch, size = structures_of(data)
         edges = edges_of(data, self.cutoff)
-        shapes = edges.shapes(self.length)
+        shapes = edges.shapes(self.length, self.radial)
         points: Float[Tensor, "points features"] = self.start(self.inputs(data))
         for layer in self.layers:
             points = points + layer(points, edges, shapes)

@@ -63,18 +63,19 @@ class PointTransformer(LocalNetwork):
         species: int | Sequence[int] = 100,
         features: Mapping[str, str] | None = None,
         length: int | float = 1.0,
+        radial: int = 24,
     ) -> None:
         layer = functools.partial(SmoothAttention, width)
-        super().__init__(outputs, layer, cutoff, rounds, width, species, features, length)
+        super().__init__(outputs, layer, cutoff, rounds, width, species, features, length, radial)
 
 
 class SmoothAttention(nn.Module):
     """sum_j a_ij (v_j + d_ij) with a_ij ~ w(r_ij) exp(g(q_i - k_j + d_ij)), sum_j a_ij = 1."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, columns: int) -> None:
         super().__init__()
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
-        self.place = nn.Sequential(nn.Linear(4, width), nn.SiLU(), nn.Linear(width, width))
+        self.place = nn.Sequential(nn.Linear(columns, width), nn.SiLU(), nn.Linear(width, width))
         self.logit = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.update = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
 
@@ -82,7 +83,7 @@ class SmoothAttention(nn.Module):
         self,
         points: Float[Tensor, "points features"],
         edges: Edges,
-        shapes: Float[Tensor, "edges 4"],
+        shapes: Float[Tensor, "edges columns"],
     ) -> Float[Tensor, "points features"]:
         """What is added to the features."""
         place = self.place(shapes)

@@ -64,6 +64,7 @@ class PointNetPlusPlus(LocalNetwork):
         species: int | Sequence[int] = 100,
         features: Mapping[str, str] | None = None,
         length: int | float = 1.0,
+        radial: int = 24,
     ) -> None:
         check_lengths(scales=scales)
         if not (scales and all(0 < scale <= 1 for scale in scales)):
@@ -73,19 +74,21 @@ class PointNetPlusPlus(LocalNetwork):
             )
         check_sizes(neighbors=neighbors)
         layer = functools.partial(SmoothAbstraction, width, tuple(scales), neighbors)
-        super().__init__(outputs, layer, cutoff, rounds, width, species, features, length)
+        super().__init__(outputs, layer, cutoff, rounds, width, species, features, length, radial)
 
 
 class SmoothAbstraction(nn.Module):
     """sum_j w(r_ij) h(f_j, x_j - x_i) at each scale, and a mixture of the scales."""
 
-    def __init__(self, width: int, scales: Sequence[int | float], neighbors: int | float) -> None:
+    def __init__(
+        self, width: int, scales: Sequence[int | float], neighbors: int | float, columns: int
+    ) -> None:
         super().__init__()
         self.scales = scales
         # a sum over n unrelated messages, brought to the order of one
         self.norms = [(1 + neighbors * scale**3) ** -0.5 for scale in scales]
         self.source = nn.ModuleList(nn.Linear(width, width) for _ in scales)
-        self.shape = nn.ModuleList(nn.Linear(4, width, bias=False) for _ in scales)
+        self.shape = nn.ModuleList(nn.Linear(columns, width, bias=False) for _ in scales)
         self.message = nn.ModuleList(
             nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU()) for _ in scales
         )
@@ -97,7 +100,7 @@ class SmoothAbstraction(nn.Module):
         self,
         points: Float[Tensor, "points features"],
         edges: Edges,
-        shapes: Float[Tensor, "edges 4"],
+        shapes: Float[Tensor, "edges columns"],
     ) -> Float[Tensor, "points features"]:
         """What is added to the features."""
         found = []

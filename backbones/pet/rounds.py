@@ -14,11 +14,17 @@ class Round(nn.Module):
     """Tokens from geometry, species and messages, and the transformer that mixes them."""
 
     def __init__(
-        self, species: int, first: bool, width: int, layers: nn.ModuleList, center_width: int
+        self,
+        species: int,
+        first: bool,
+        width: int,
+        columns: int,
+        layers: nn.ModuleList,
+        center_width: int,
     ) -> None:
         super().__init__()
         self.center = nn.Embedding(species, center_width)
-        self.geometry = nn.Linear(4, width)
+        self.geometry = nn.Linear(columns, width)
         # in the first round the message is the embedded species
         self.neighbor = None if first else nn.Embedding(species, width)
         self.compress = nn.Sequential(
@@ -29,7 +35,7 @@ class Round(nn.Module):
 
     def forward(
         self,
-        geometry: Float[Tensor, "rows 4"],
+        geometry: Float[Tensor, "rows columns"],
         row_kinds: Int[Tensor, "rows"],
         message: Float[Tensor, "rows width"],
         kinds: Int[Tensor, "points"],

@@ -38,6 +38,7 @@ class NetworkChoice:
         symmetrized: whether frames are put around it; not around what is invariant by itself.
         trained: whether it is trained, or only evaluated, as a calculator is.
         on: names of the data that it is for, if it is not for all.
+        seeds: of this network, if it is not trained from all of the comparison.
     """
 
     make: str
@@ -46,6 +47,7 @@ class NetworkChoice:
     symmetrized: bool = True
     trained: bool = True
     on: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,8 @@ class Run:
     def identity(self) -> str:
         """A name that no other run has."""
         told = self.plain()
-        del told["network"]["on"]  # which runs there are, not what they are
+        for name in ("on", "seeds"):  # which runs there are, not what they are
+            del told["network"][name]
         if not told["data"]["options"]:
             del told["data"]["options"]  # of which most sets have none
         text = json.dumps(told, sort_keys=True)
@@ -192,6 +195,8 @@ class Comparison:
             self.data, self.networks, self.frames, modes, self.seeds
         ):
             if network.on and (data.name or data.set) not in network.on:
+                continue
+            if network.seeds and seed not in network.seeds:
                 continue
             # without frames there is nothing to sample
             seen = mode if network.symmetrized else "plain"

@@ -22,10 +22,11 @@ Outputs = Mapping[str, Any]
 Factory = Callable[..., Any]
 
 
-def _of_package(name: str) -> Factory:
-    """A network of ``backbones`` for atoms."""
+def _of_package(name: str, **usual: Any) -> Factory:
+    """A network of ``backbones`` for atoms, with settings where others are not given."""
 
     def make(outputs: Outputs, species: Sequence[int], **settings: Any) -> nn.Module:
+        settings = usual | settings
         return getattr(backbones, name)(dict(outputs), species=list(species), **settings)
 
     return make
@@ -105,8 +106,9 @@ class Mock(nn.Module):
 
 
 NETWORKS: dict[str, Factory] = {
-    **{n: _of_package(n) for n in ("PET", "PointNet", "DGCNN", "PointTransformer")},
-    "PointNetPlusPlus": _of_package("PointNetPlusPlus"),
+    # as published it learns nothing from a liquid in thousands of steps
+    "PET": _of_package("PET", radial=24),
+    **{n: _of_package(n) for n in ("PointNet", "PointNetPlusPlus", "DGCNN", "PointTransformer")},
     **{
         name: _for_shapes(name)
         for name in ("ClassicPointNet", "ClassicPointNetPlusPlus", "ClassicDGCNN")

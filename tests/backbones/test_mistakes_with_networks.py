@@ -192,7 +192,11 @@ SIZES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "half a feature": (lambda: PointNet("0e", width=8.5), "`width` is 8.5 but must be an integer"),
     "half a round": (lambda: DGCNN("0e", rounds=1.5), "`rounds` is 1.5 but must be an integer"),
-    "no heads": (lambda: PET("0e", [1], heads=0), "`heads` is 0 but must be a positive number"),
+    "fewer than no Gaussians": (
+        lambda: DGCNN("0e", radial=-1),
+        "`radial` is -1 but must be 0 or more",
+    ),
+    "no heads": (lambda: PET("0e", [1], heads=0), "`heads` is 0 but must be 1 or more"),
     "half a neighbor": (
         lambda: ClassicDGCNN("3x0e", neighbors=2.5),
         "`neighbors` is 2.5 but must be an integer",

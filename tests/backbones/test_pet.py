@@ -412,10 +412,11 @@ def along(net: Any, start: float) -> Any:
     return values
 
 
+@pytest.mark.parametrize("radial", [0, 5])
 @pytest.mark.parametrize("place", PLACES, ids=str)
-def test_all_derivatives_exist(place):
+def test_all_derivatives_exist(place, radial):
     start, low, high = PLACES[place]
-    found = scan(along(small(), start), low, high)
+    found = scan(along(small(radial=radial), start), low, high)
     # a kink would make second differences grow by 2, a break of curvature third ones
     assert (found.growth < 1.1).all(), found.maxima
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from backbones import edges
-from symmetrize import HierarchicalFrames, Symmetrizer, per_point
+from symmetrize import HierarchicalFrames, Symmetrizer, per_point, safe_norm
 from tests.common.paths import PATHS, SMOOTH, Path, moving_last, points, scan_of
 from tests.common.point_networks import (
     CLASSIC,
@@ -99,13 +99,29 @@ MEETING = Path(*moving_last(points((0, 0, 0)), (0, 0, 0), (0.6, 0, 0.8)), -0.5, 
 
 @of_one_frame
 def test_mutant_the_bare_distance_has_a_kink(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    net = made(name, "0e+1o", length=0.2).requires_grad_(False)
+    net = made(name, "0e+1o", length=0.2, radial=0).requires_grad_(False)
     assert_smooth_along(MEETING, net)
 
-    def shapes(self: edges.Edges, length: float) -> Tensor:
+    def shapes(self: edges.Edges, length: float, radial: int) -> Tensor:
         return torch.cat([self.vectors, self.distances[:, None]], 1) / length
 
     monkeypatch.setattr(edges.Edges, "shapes", shapes)
+    assert scan_of(MEETING, net).growth[1] > 1.5
+
+
+@of_one_frame
+def test_mutant_gaussians_of_the_bare_distance_have_a_kink(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = made(name, "0e+1o", radial=6).requires_grad_(False)
+    assert_smooth_along(MEETING, net)
+
+    def bare(vectors: Tensor, cutoff: float, number: int) -> Tensor:
+        distances = safe_norm(vectors)[:, None]
+        centers = torch.arange(number).to(distances) * cutoff / number
+        return (-0.5 * ((distances - centers) * number / cutoff).square()).exp()
+
+    monkeypatch.setattr(edges, "gaussians", bare)
     assert scan_of(MEETING, net).growth[1] > 1.5
 
 
