@@ -14,6 +14,7 @@ from torch import Tensor
 
 from symmetrize.arrays.segments import join, places, segment_sum
 from symmetrize.arrays.transforms import carries_derivatives
+from symmetrize.data.attributes import leaves
 from symmetrize.data.copies import Source
 
 # Combinations of the positions of a structure that stand for all of them: three would do, but for
@@ -37,15 +38,16 @@ def alike(
 ) -> tuple[Int[Tensor, "different"], Int[Tensor, "copies"]]:
     """The copies that differ, and which of these stands for each, as ``turned_copies`` makes them.
 
-    All of them where derivatives are asked for, and where more than positions turns.
+    All of them where derivatives are asked for, and where more than positions turns: a cell or a
+    field that is not zero.
     """
     every = torch.arange(len(index), device=index.device)
-    turning = [name for name in source.inputs if name != "pos" and name in source.data]
     differentiated = carries_derivatives(source.vectors) or carries_derivatives(rotations)
-    if turning or source.further or differentiated:
+    if source.further or differentiated:
         return every, every
     combined = _combined(source)
-    flat = torch.nonzero(_is_flat(combined)[index] & ~collapsed)[:, 0]
+    is_shared = _is_flat(combined) & ~_turns_further(source)
+    flat = torch.nonzero(is_shared[index] & ~collapsed)[:, 0]
     if not len(flat):
         return every, every
     owner = index[flat]
@@ -68,6 +70,21 @@ def _combined(source: Source) -> Float[Tensor, "structures combinations 3"]:
     angle = places(batch, size)[:, None] * SCATTER[0] + number * SCATTER[1]
     factors = torch.frac(angle.double().sin() * SCATTER[2])
     return segment_sum(factors[..., None] * source.vectors[:, None], batch, size)
+
+
+def _turns_further(source: Source) -> Bool[Tensor, "structures"]:
+    """Whether more than the positions of a structure turns: values that are not zero."""
+    found = torch.zeros(source.layout.size, dtype=torch.bool, device=source.vectors.device)
+    for name in source.inputs:
+        if name == "pos" or name not in source.data:
+            continue
+        for path, _, value in leaves(source.data[name], name):
+            rows = source.layout.rows.get(path)
+            if rows is None or carries_derivatives(value):
+                return torch.ones_like(found)
+            moves = (value != 0).reshape(len(value), -1).any(1)
+            found = found.index_put((rows.owner[moves],), found.new_ones(()))
+    return found
 
 
 def _is_flat(combined: Float[Tensor, "structures combinations 3"]) -> Bool[Tensor, "structures"]:

@@ -86,6 +86,40 @@ def test_fields_tell_reflections_apart() -> None:
     assert int(model.evaluations(data)) == len(model.ensemble(data))
 
 
+def test_cells_of_what_is_not_periodic_change_nothing() -> None:
+    # in a batch with a crystal every structure has a cell, of zeros where there is none
+    net = DeepSet(SPEC)
+    model = Symmetrizer(net, SPEC, frames=HierarchicalFrames(cutoff=2.0))
+    crystal = Data(
+        pos=draw(3, 3), cell=3 * torch.eye(3).double()[None], pbc=torch.ones(1, 3).bool()
+    )
+    parts = [Data(pos=CASES[name].points()) for name in FLAT]
+    for one in parts:
+        one.cell, one.pbc = torch.zeros(1, 3, 3).double(), torch.zeros(1, 3).bool()
+    expected = [int(model.evaluations(one)) for one in (*(batch_of((n,)) for n in FLAT), crystal)]
+    data = Batch.from_data_list([*parts, crystal])
+    net.calls.clear()
+    right = model(data)
+    assert model.evaluations(data).tolist() == expected
+    assert sum(net.calls) == sum(expected)
+    for row, name in zip(right[: len(FLAT)], FLAT, strict=True):
+        torch.testing.assert_close(row, model(batch_of((name,)))[0], rtol=0, atol=1e-13)
+    data.cell.requires_grad_()
+    assert model.evaluations(data).sum() > sum(expected)
+
+
+def test_a_mutant_that_overlooks_fields_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = DeepSet(SPEC, structures=["field"])
+    model = configured("structure", "O(3)", outputs=SPEC, net=net, inputs={"field": "1o"})
+    data = batch_of(("plane", "polygon"))
+    data.field = torch.stack([draw(3), torch.zeros(3).double()])
+    right = model(data)
+    assert int(model.evaluations(data)[0]) == int((model.ensemble(data).index == 0).sum())
+    assert int(model.evaluations(data)[1]) < int((model.ensemble(data).index == 1).sum())
+    monkeypatch.setattr(module, "_turns_further", lambda source: torch.zeros(2).bool())
+    assert (model(data)[0] - right[0]).abs().max() > 1e-6
+
+
 def test_parameters_have_their_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = torch.nn.Linear(3, 9).double()
 
