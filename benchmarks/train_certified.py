@@ -70,7 +70,7 @@ def networks() -> dict[str, tuple[Any, list[Data]]]:
     """
     found: dict[str, tuple[Any, list[Data]]] = {}
     for run in read("accuracy").runs():
-        if run.data.set != SET or not run.network.symmetrized:
+        if run.data.set != SET or not run.network.symmetrized or run.seed > 0:
             continue
         training, parts = trained(run, FOLDER)
         found[run.network.make] = training.best_model()[0].double(), parts.test[:PATHS]

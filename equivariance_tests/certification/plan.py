@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
@@ -14,7 +16,9 @@ from equivariance_tests.measure.trial import Trial
 
 # Clouds that a law is asked about at once
 AT_ONCE = 64
-# A model that mixes up its batch is asked about so many times fewer slow cases
+# Random clouds that tell how many frames a cloud has on average
+SOME = 16
+# A network in frames, or one that mixes up its batch, is asked about so many times fewer slow cases
 FEWER = 4
 
 
@@ -30,6 +34,9 @@ class Plan:
     def __init__(self, checks: Sequence[Check], profile: Profile, seed: int) -> None:
         self.checks, self.profile, self.seed = checks, profile, seed
         self._varied: list[Check] | None = None
+        # evaluations of clouds that were asked for, and how often strata of many were tried
+        self._asked: dict[Cloud, int] = {}
+        self._tried: Counter[str] = Counter()
 
     def at_once(self, check: Check) -> int:
         """How many clouds a check is asked about in one call."""
@@ -49,11 +56,38 @@ class Plan:
             cases = [cloud for cloud in cases if not trial.left_out(cloud)] or cases[:1]
         cases = list(dict.fromkeys(cases))
         most = self.profile.slow_cases
-        if most is not None and not trial.subject.batched:  # thousands of calls for each
-            most = max(2, most // FEWER)
-        if not check.slow or most is None or len(cases) <= most:
+        if most is not None and self._takes_long(trial):
+            most = min(most, max(2, most // FEWER))
+        if check.slow and most is not None and len(cases) > most:
+            cases = _few(cases, most, check.telling)
+        return cases if check.slow else self._affordable(check, trial, cases)
+
+    def _affordable(self, check: Check, trial: Trial, cases: list[Cloud]) -> list[Cloud]:
+        """Of clouds with many frames a few: those on strata that were tried the least before."""
+        most = self.profile.evaluations
+        if most is None:
             return cases
-        return _few(cases, most, check.telling)
+        number = dict(zip(cases, self._evaluations(trial, cases), strict=True))
+        many = [cloud for cloud in cases if number[cloud] > most]
+        if not many:
+            return cases
+        evaluations = sum(number[cloud] for cloud in many)
+        left = most * len(cases) - sum(number.values()) + evaluations
+        share = max(1, math.floor(len(many) * min(1.0, left / evaluations)))
+        kept = set(sorted(many, key=lambda cloud: self._tried[cloud.stratum])[:share])
+        self._tried.update(cloud.stratum for cloud in kept)
+        return [cloud for cloud in cases if number[cloud] <= most or cloud in kept]
+
+    def _takes_long(self, trial: Trial) -> bool:
+        """Whether a slow case takes thousands of calls, or thousands of frames."""
+        return not trial.subject.batched or trial.subject.in_frames
+
+    def _evaluations(self, trial: Trial, clouds: Sequence[Cloud]) -> list[int]:
+        new = [cloud for cloud in clouds if cloud not in self._asked]
+        if new:
+            found = trial.subject.evaluations(trial.structures(new))
+            self._asked |= dict(zip(new, found, strict=True))
+        return [self._asked[cloud] for cloud in clouds]
 
     def _has_room(self, cloud: Cloud, trial: Trial) -> bool:
         most = self.profile.case_points
@@ -65,6 +99,13 @@ class Plan:
         if check not in varied:
             return 0
         whole = self.profile.slow_clouds if check.slow else self.profile.clouds
+        most = self.profile.evaluations
+        if most is not None and check.slow and self._takes_long(trial):
+            whole = math.ceil(whole / FEWER)
+        elif most is not None:
+            some = list(islice(self._random(check, trial), SOME))
+            usual = sum(self._evaluations(trial, some)) / len(some)
+            whole = math.ceil(whole * min(1.0, most / usual))
         return -(-whole // sum(one.slow == check.slow for one in varied))
 
     def _of_clouds(self, trial: Trial) -> list[Check]:

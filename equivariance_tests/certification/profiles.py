@@ -25,6 +25,8 @@ class Profile:
             looked for.
         rattled: of the named clouds that are rattled one in so many is tried, in turn from all
             strata, at all distances.
+        evaluations: of a network in frames, for each cloud on average, about: of clouds with more
+            frames each check is tried on some, the next check on others. None for all of them.
     """
 
     name: str
@@ -35,12 +37,21 @@ class Profile:
     points: int = 8
     shrinking: int | float = 20.0
     rattled: int = 1
+    evaluations: int | None = None
 
 
 PROFILES: dict[str, Profile] = {
     one.name: one
     for one in (
-        Profile("fast", clouds=1_000, slow_clouds=4, slow_cases=6, case_points=12, rattled=13),
+        Profile(
+            "fast",
+            clouds=1_000,
+            slow_clouds=4,
+            slow_cases=6,
+            case_points=12,
+            rattled=13,
+            evaluations=3,
+        ),
         Profile("ci", clouds=10_000, slow_clouds=60, slow_cases=None, points=12, rattled=3),
         Profile("deep", clouds=100_000, slow_clouds=600, slow_cases=None, points=12),
     )

@@ -28,6 +28,8 @@ from symmetrize import Contract
 # Points in one call of the model; fewer where a graph of derivatives of first and second order is
 # kept, which takes 1 GiB and more for a symmetrized transformer
 POINTS_AT_ONCE = (1024, 256, 256)
+# A network in frames sees each point this often at least, and so few points come in one call
+COPIES = 3
 CPU = torch.device("cpu")
 
 
@@ -199,6 +201,25 @@ class Subject:
             batch.pos = batch.pos.detach().requires_grad_()
             return self.net(batch)
 
+    @property
+    def in_frames(self) -> bool:
+        """Whether the model says how often a network in it is evaluated, as a ``Symmetrizer``."""
+        return callable(getattr(self.model, "evaluations", None))
+
+    def evaluations(self, structures: Sequence[Structure]) -> list[int]:
+        """How often a network in frames is evaluated for each structure, derivatives asked for."""
+        if not self.in_frames:
+            return [1] * len(structures)
+        found = []
+        for chunk in self.chunks(structures):
+            batch = self.batch(chunk)
+            batch.pos = batch.pos.detach().requires_grad_()
+            try:
+                found += [int(one) for one in self.model.evaluations(self.prepared(batch))]
+            except Exception:  # what a model refuses is told where it is asked
+                found += [1] * len(chunk)
+        return found
+
     def raised(self, error: Exception) -> bool:
         """Whether an exception came out of the model, and not of what asks it."""
         # itself, and not what checks of shapes have wrapped it in, like everything else
@@ -213,10 +234,11 @@ class Subject:
         """Structures that go into one call, for derivatives of some order."""
         if not self.batched:
             return [[structure] for structure in structures]
+        most = POINTS_AT_ONCE[order] // (COPIES if self.in_frames else 1)
         chunks: list[list[Structure]] = [[]]
         points = 0
         for structure in structures:
-            if chunks[-1] and points + len(structure) > POINTS_AT_ONCE[order]:
+            if chunks[-1] and points + len(structure) > most:
                 chunks.append([])
                 points = 0
             chunks[-1].append(structure)

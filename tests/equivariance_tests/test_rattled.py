@@ -21,7 +21,7 @@ from equivariance_tests.clouds.point_group import point_group
 from equivariance_tests.clouds.rattled import DISTANCES, PERFECT, rattled
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.mutants.pairs import PairNetwork
-from symmetrize import neighbor_list
+from symmetrize import HierarchicalFrames, Symmetrizer, neighbor_list
 
 # Shapes are checked in other tests: here they would take most of the time
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
@@ -188,6 +188,28 @@ def test_profiles_try_as_much_as_they_have_time_for(contract: Contract) -> None:
             one.stratum for one in perfect_clouds(contract)
         }
     assert 2 * len(tried["ci"]) < len(tried["deep"])
+
+
+def test_fast_tries_all_strata_in_frames_but_each_check_others() -> None:
+    frames = HierarchicalFrames(cutoff=3.0)
+    trial = Trial.of(Symmetrizer(PairNetwork(), frames=frames), PERIODIC)
+    bare = Trial.of(PairNetwork(), PERIODIC)
+    fast, other = (Plan(CHECKS, PROFILES["fast"], 0) for _ in range(2))
+    all_of_them, tried = set(), set()
+    evaluations = clouds = 0
+    for check in CHECKS:
+        if check.slow or len(check.cases(PERIODIC)) < 50:
+            continue
+        whole, some = other.cases(check, bare), fast.cases(check, trial)
+        assert some
+        assert set(some) <= set(whole)
+        evaluations += sum(trial.subject.evaluations(trial.structures(some)))
+        clouds += len(whole)
+        all_of_them |= {one.stratum for one in whole}
+        tried |= {one.stratum for one in some}
+    assert evaluations <= 4 * clouds
+    # nothing is left out by all
+    assert tried == all_of_them
 
 
 def test_large_clouds_are_drawn_rarely() -> None:
