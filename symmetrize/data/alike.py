@@ -8,6 +8,8 @@ Values are alike then, derivatives are not: where a planar structure bends, its 
 other way.
 """
 
+import math
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -80,9 +82,9 @@ def _turns_further(source: Source) -> Bool[Tensor, "structures"]:
             continue
         for path, _, value in leaves(source.data[name], name):
             rows = source.layout.rows.get(path)
-            if rows is None or carries_derivatives(value):
+            if rows is None or len(rows.owner) != len(value) or carries_derivatives(value):
                 return torch.ones_like(found)
-            moves = (value != 0).reshape(len(value), -1).any(1)
+            moves = (value != 0).reshape(len(value), math.prod(value.shape[1:])).any(1)
             found = found.index_put((rows.owner[moves],), found.new_ones(()))
     return found
 
