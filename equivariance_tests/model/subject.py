@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 from torch_geometric.data import Batch
+from torch_geometric.utils import scatter
 
 from equivariance_tests.clouds import Cloud, Setting, Structure, collate
 from equivariance_tests.model.answers import Answers, RowsError, fitting, joined, rows_of
@@ -207,7 +208,10 @@ class Subject:
         return callable(getattr(self.model, "evaluations", None))
 
     def evaluations(self, structures: Sequence[Structure]) -> list[int]:
-        """How often a network in frames is evaluated for each structure, derivatives asked for."""
+        """How often a network in frames is evaluated for each structure, derivatives asked for.
+
+        For the centers of a structure on average, where each has frames of its own.
+        """
         if not self.in_frames:
             return [1] * len(structures)
         found = []
@@ -215,7 +219,10 @@ class Subject:
             batch = self.batch(chunk)
             batch.pos = batch.pos.detach().requires_grad_()
             try:
-                found += [int(one) for one in self.model.evaluations(self.prepared(batch))]
+                numbers = self.model.evaluations(self.prepared(batch))
+                if len(numbers) != len(chunk):
+                    numbers = scatter(numbers.double(), batch.batch, 0, len(chunk), "mean").ceil()
+                found += [int(one) for one in numbers]
             except Exception:  # what a model refuses is told where it is asked
                 found += [1] * len(chunk)
         return found

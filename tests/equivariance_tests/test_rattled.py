@@ -212,6 +212,16 @@ def test_fast_tries_all_strata_in_frames_but_each_check_others() -> None:
     assert tried == all_of_them
 
 
+def test_evaluations_are_counted_for_structures_also_where_centers_have_frames() -> None:
+    frames = HierarchicalFrames(cutoff=3.0)
+    model = Symmetrizer(PairNetwork(), frames=frames, scope="center", reduce="sum")
+    trial = Trial.of(model, Contract({"energy": "0e", "vector": "1o"}))
+    clouds = [Cloud("generic", n, n) for n in (1, 4, 7)] + [Cloud("dodecahedron")]
+    found = trial.subject.evaluations(trial.structures(clouds))
+    assert len(found) == len(clouds)
+    assert max(found) > 1
+
+
 def test_large_clouds_are_drawn_rarely() -> None:
     several = list(itertools.islice(drawn(PERIODIC, 0, 8, decorated=False), 5000))
     large = [one for one in several if one.stratum in LARGE]
