@@ -39,14 +39,7 @@ from tests.common.healthy import OUTPUTS, PET_OF_POINTS, POINTWISE, SMALL, SPECI
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 # Clouds that take a minute on all of these; the slow tests take more
 PROJECT = Profile(
-    "project",
-    clouds=20,
-    slow_clouds=0,
-    slow_cases=1,
-    case_points=6,
-    shrinking=0,
-    rattled=13,
-    evaluations=4,
+    "project", clouds=20, slow_clouds=0, slow_cases=1, case_points=6, shrinking=0, rattled=13
 )
 GROUPS = ("O(3)", "SO(3)")
 LEAN = HierarchicalFrames(length_scale=1.0, preset="lean")
