@@ -25,7 +25,7 @@ from equivariance_tests.checks.derivative_law import DerivativeLaw
 from equivariance_tests.clouds import Structure
 from equivariance_tests.measure.gradients import gradient_rounding
 from equivariance_tests.measure.measured import Measured, worst
-from equivariance_tests.measure.rounding import EXACT, ROUNDINGS, rounding
+from equivariance_tests.measure.rounding import EXACT, ROUNDINGS, inner_rounding, rounding
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.model.slopes import weighed
 from equivariance_tests.report.failures import Failure, first_line
@@ -138,7 +138,7 @@ def _judged(
     large = (error > bounds).nonzero()[:, 0].tolist()
     few = [structures[i] for i in large]
     if few:
-        answers = rounding(trial, few, trial.scales)
+        answers = torch.fmax(rounding(trial, few, trial.scales), inner_rounding(trial, few))
         digits = gradient_rounding(trial, few, covector)
         for i, one, noise, own in zip(large, few, digits, answers, strict=True):
             arm = (noise * one.positions.norm(dim=1)).sum()

@@ -10,6 +10,7 @@ Source: Ridders, Adv. Eng. Software 4, 75 (1982).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +50,16 @@ class Differences:
     behind: Float[Tensor, "steps lines"]
     steps: Float[Tensor, "steps 1"]
     digits: Float[Tensor, "lines"]
+
+    def rougher(self, lines: Sequence[int], noise: Float[Tensor, "some"]) -> Differences:
+        """Some of the lines, where more of each value may be rounding."""
+        return Differences(
+            self.here[lines],
+            self.ahead[:, lines],
+            self.behind[:, lines],
+            self.steps,
+            self.digits[lines] + noise,
+        )
 
     def slope(self) -> tuple[Float[Tensor, "lines"], Float[Tensor, "lines"]]:
         """The slope in the middle of each line, and how well it is known.

@@ -36,6 +36,8 @@ from equivariance_tests.model.answers import Answers
 
 # What is rounding without any question: a few thousand operations on numbers of order one
 EXACT = {torch.float64: 1e-12, torch.float32: 2e-5}
+# The last digit of single precision, in that of double precision
+COARSER = 2.0**29
 # Errors up to this many times what the last digit of a coordinate does are rounding
 ROUNDINGS = 50.0
 # Displacements over which slopes are measured, relative to the extent of the cloud
@@ -45,12 +47,16 @@ DIRECTIONS = 2
 SHORTEST_IN_SINGLE = 1e-3
 # No point moves by more than this many times the size of a normal displacement
 FARTHEST = 8.0
-# Generic clouds, and places on lines through them, that tell what is rounded inside: in steps of a
-# few last digits any function that is not rounded is straight
-INNER_CLOUDS, INNER_PLACES, INNER_STRIDE = 15, 7, 4.0
-# Steps of lines that leave a cloud, in last digits, and places on them. The cloud itself is none of
-# them: a jump there is no rounding
-STRIDES, LEAVING = (2.0**16, 2.0**8, 4.0), (1, 2, 3, 4, 5)
+# Steps of short lines, in last digits: any function that is not rounded is straight on them. Large
+# terms that cancel leave stairs, which show on the longest ones; those of single precision inside
+# are too wide to show
+STRIDES = (2.0**16, 2.0**8, 4.0)
+# In single precision they would not be short
+STRAIGHT = 2.0**-20
+# Generic clouds, and places on lines through them, that tell what is rounded inside
+INNER_CLOUDS, INNER_PLACES = 15, 7
+# Places on lines that leave a cloud. It is none of them itself: a jump there is no rounding
+LEAVING = (1, 2, 3, 4, 5)
 # How often, and by how many of them, last digits are changed where ties may be decided by them
 SHAKEN, DIGITS = 12, 4.0
 
@@ -135,7 +141,7 @@ def inner_rounding(
     trial: Trial,
     structures: Sequence[Structure],
 ) -> Float[Tensor, "structures"]:
-    """How much the answers to generic clouds with coordinates as large bend over a few last digits.
+    """How much the answers to generic clouds with coordinates as large bend over their last digits.
 
     Their median: a generic cloud lies by chance next to a jump, most do not. A lower precision
     inside is no excuse, as it shows no last digits at all.
@@ -223,8 +229,9 @@ def of_generic_clouds(
     """
 
     def median_bend(powers: int) -> float:
-        places = on_short_lines(trial, powers)
-        return float(measure(places).nan_to_num(nan=0.0).median()) if places[0] else 0.0
+        lines = [on_short_lines(trial, powers, stride) for stride in short_strides(trial)]
+        bends = [measure(places).nan_to_num(nan=0.0).median() for places in lines if places[0]]
+        return max(map(float, bends), default=0.0)
 
     found = []
     for one in structures:
@@ -233,8 +240,14 @@ def of_generic_clouds(
     return torch.tensor(found, dtype=torch.float64)
 
 
-def on_short_lines(trial: Trial, powers: int) -> list[list[Structure]]:
-    """Generic clouds at a distance, moved along a line each in steps of a few last digits.
+def short_strides(trial: Trial) -> list[float]:
+    """Steps in which a line is short, in last digits."""
+    eps = torch.finfo(trial.dtype).eps
+    return [stride for stride in STRIDES if stride * eps < STRAIGHT]
+
+
+def on_short_lines(trial: Trial, powers: int, stride: float) -> list[list[Structure]]:
+    """Generic clouds at a distance, moved along a line each in steps of some last digits.
 
     Those that the model answers, at the first place, the second, and so on.
     """
@@ -244,7 +257,7 @@ def on_short_lines(trial: Trial, powers: int) -> list[list[Structure]]:
     lines = []
     for one in trial.structures(clouds):
         along = torch.randn(one.positions.shape, dtype=torch.float64, generator=generator)
-        lines.append((one, INNER_STRIDE * torch.finfo(trial.dtype).eps * one.largest * along))
+        lines.append((one, stride * torch.finfo(trial.dtype).eps * one.largest * along))
     return [
         [one.at(one.positions + k * step).rounded(trial.dtype) for one, step in lines]
         for k in range(INNER_PLACES)

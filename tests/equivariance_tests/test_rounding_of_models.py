@@ -11,15 +11,19 @@ from torch_geometric.data import Batch
 from equivariance_tests.checks.base import Check
 from equivariance_tests.checks.derivative_law import DerivativeLaw
 from equivariance_tests.checks.equivariance import Equivariance, Parity
+from equivariance_tests.checks.extensivity import Extensivity
+from equivariance_tests.checks.gradients import Gradients
 from equivariance_tests.checks.law import Law
 from equivariance_tests.checks.lie import LieDerivative
 from equivariance_tests.checks.permutation import Permutation
+from equivariance_tests.checks.precision import PrecisionLadder
 from equivariance_tests.checks.translation import Translation
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.clouds.strata import NEAR
+from equivariance_tests.measure import rounding
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.mutants import MUTANTS
-from equivariance_tests.mutants.pairs import summed
+from equivariance_tests.mutants.pairs import PairNetwork, summed
 from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 from tests.common.healthy import of_cubic_moments
@@ -77,6 +81,66 @@ class Leaking:
 def test_a_small_part_of_large_terms_is_a_fault(part: float) -> None:
     found = failures(Parity(), Trial.of(Leaking(part), Contract("0o")))
     assert len(found) > len(WIDE) / 2
+
+
+class Stairs:
+    """Outputs beside a large number that is taken away again, as energies of whole atoms are.
+
+    Last digits of coordinates do not show in them: they rise in stairs.
+    """
+
+    contract = Contract({"energy": "0e", "vector": "1o"}, cutoff=3.0)
+
+    def __init__(self, large: float, wrong: float = 0.0) -> None:
+        self.network, self.large, self.wrong = PairNetwork(), large, wrong
+
+    def __call__(self, data: Batch) -> dict[str, Tensor]:
+        found = self.network.to(data.pos)(data)
+        found["vector"] = found["vector"] + self.wrong * found["vector"].abs()
+        return {name: (one + self.large) - self.large for name, one in found.items()}
+
+
+FINE = (*LAWS, Gradients(), PrecisionLadder(), Extensivity())
+
+
+@pytest.mark.parametrize("law", FINE, ids=lambda law: law.name)
+def test_a_large_number_that_is_taken_away_is_no_fault(law: Check) -> None:
+    trial = Trial.of(Stairs(1e4))
+    clouds = law.cases(trial.contract)[:20]
+    assert failures(law, trial, clouds) == []
+    if law.name in ("equivariance", "parity", "Lie derivative", "precision ladder"):
+        assert failures(law, Trial.of(Stairs(1e4, wrong=1e-7)), clouds)
+
+
+def test_stairs_are_seen_on_long_enough_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test above holds for the reason that is given."""
+    trial = Trial.of(Stairs(1e4))
+    monkeypatch.setattr(rounding, "STRIDES", (4.0,))
+    assert failures(Equivariance(), trial, Equivariance().cases(trial.contract)[:20])
+
+
+def test_a_number_of_single_precision_is_a_fault() -> None:
+    """Stairs as high as those of single precision are those of a network with eight digits."""
+    trial = Trial.of(Stairs(1e8))
+    assert failures(Equivariance(), trial, Equivariance().cases(trial.contract)[:20])
+
+
+def determinant(data: Batch) -> Tensor:
+    """The determinant of the inertia from sums of powers, which cancel where points are in line."""
+    number = torch.bincount(data.batch, minlength=data.num_graphs).clamp(min=1)[:, None]
+    arrows = data.pos - (summed(data.pos, data.batch, data.num_graphs) / number)[data.batch]
+    products = (arrows[:, :, None] * arrows[:, None]).reshape(-1, 9)
+    inertia = summed(products, data.batch, data.num_graphs).reshape(-1, 3, 3)
+    one, two, three = (
+        torch.linalg.matrix_power(inertia, k).diagonal(dim1=1, dim2=2).sum(1) for k in (1, 2, 3)
+    )
+    return ((one**3 - 3 * one * two + 2 * three) / 6)[:, None]
+
+
+@pytest.mark.parametrize("unit", [1.0, 30.0, 1e3])
+def test_slopes_where_sums_of_powers_cancel(unit: float) -> None:
+    trial = Trial.of(determinant, Contract("0e"), unit=unit)
+    assert failures(Gradients(), trial, Gradients().cases(trial.contract)) == []
 
 
 @pytest.mark.parametrize(
