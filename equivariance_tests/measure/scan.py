@@ -16,13 +16,13 @@ and not where it falls faster: most of what is smooth needs no more than the pan
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 # Places of a panel, and how many of its last coefficients make the tail
@@ -117,71 +117,118 @@ def find_breaks(
     margin = AT_THE_END * (high - low)
     found: list[Break] = []
     visited: list[float] = []
-    for k in torch.argsort(first.excess, descending=True).tolist():
-        if first.excess[k] <= ABOVE:
-            break
-        start = float(starts[k])
-        if any(start - half <= place <= start + 3 * half for place in visited):
-            continue
-        place, one = _followed(curve, start, 2 * half, first.tail(k), orders)
-        visited.append(place)
-        if one is not None and low - margin <= place <= high + margin:
-            found.append(one)
-            if len(found) == most:
-                break
+    hard = torch.argsort(first.excess, descending=True).tolist()
+    hard = [k for k in hard if first.excess[k] > ABOVE]
+    while hard:
+        apart = _apart(hard, starts, 2 * half)
+        tails = [first.tail(k) for k in apart]
+        for place, one in _followed(curve, starts[apart], 2 * half, tails, orders):
+            visited.append(place)
+            if one is not None and low - margin <= place <= high + margin:
+                found.append(one)
+                if len(found) == most:
+                    return sorted(found, key=lambda one: one.place)
+        hard = [
+            k
+            for k in hard
+            if k not in apart
+            and not any(-half <= place - float(starts[k]) <= 3 * half for place in visited)
+        ]
     return sorted(found, key=lambda one: one.place)
 
 
+def _apart(panels: Sequence[int], starts: Float[Tensor, "panels"], length: float) -> list[int]:
+    """Of some panels, in their order, those that have nothing in common with one before."""
+    chosen: list[int] = []
+    for k in panels:
+        if all(abs(float(starts[k] - starts[j])) >= length for j in chosen):
+            chosen.append(k)
+    return chosen
+
+
 def _followed(
-    curve: "_Curve", start: float, length: float, last: float, orders: int
-) -> tuple[float, Break | None]:
-    """Where a panel is hardest, and the break there if its tail falls as a power.
+    curve: "_Curve",
+    starts: Float[Tensor, "panels"],
+    length: float,
+    last: Sequence[float],
+    orders: int,
+) -> list[tuple[float, Break | None]]:
+    """Where each of some panels is hardest, and the break there if its tail falls as a power.
 
     Args:
         curve: the function.
-        start: where the panel begins.
-        length: of the panel.
-        last: its tail.
+        starts: where the panels begin.
+        length: of all panels.
+        last: their tails.
         orders: breaks of this order and above are not looked for.
     """
-    lengths: list[float] = []
-    tails: list[float] = []
-    while length > SHORTEST * np.spacing(max(map(abs, curve.ends))):
+    trails = [_Trail(float(start), length, tail) for start, tail in zip(starts, last, strict=True)]
+    on = trails
+    while on and length > SHORTEST * np.spacing(max(map(abs, curve.ends))):
         length /= 2
-        starts = start + length * torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
-        panels = curve.panels(starts, length)
-        best = int(panels.excess.argmax())
-        start, tail, floor = float(starts[best]), panels.tail(best), panels.floor(best)
-        if tail > max(ABOVE * floor, FALLS * last):
-            panels = curve.with_inner_rounding(panels, best)
-            tail, floor = panels.tail(0), panels.floor(0)
+        parts = length * torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
+        places = torch.tensor([one.start for one in on], dtype=torch.float64)[:, None] + parts
+        panels = curve.panels(places.reshape(-1), length)
+        best = panels.excess.reshape(places.shape).argmax(1) + 3 * torch.arange(len(on))
+        panels = panels.of(best)
+        doubtful = [
+            k
+            for k, one in enumerate(on)
+            if panels.tail(k) > max(ABOVE * panels.floor(k), FALLS * one.last)
+        ]
+        if doubtful:
+            panels = curve.with_inner_rounding(panels, doubtful)
+        for k, one in enumerate(on):
+            one.step(float(places.reshape(-1)[best[k]]), length, panels.tail(k), panels.floor(k))
+        on = [one for one in on if not one.ended]
+    return [one.end(curve.function, orders) for one in trails]
+
+
+@dataclass
+class _Trail:
+    """A panel that is halved again and again: where it begins, its length, and its tails so far."""
+
+    start: float
+    length: float
+    last: float
+    lengths: list[float] = field(default_factory=list)
+    tails: list[float] = field(default_factory=list)
+    ended: bool = False
+
+    def step(self, start: float, length: float, tail: float, floor: float) -> None:
+        """On to one of the halves; the last one is that whose tail is rounding."""
+        self.start, self.length = start, length
         if tail <= ABOVE * floor:
-            break
-        last = tail
-        lengths.append(length)
-        tails.append(tail)
-    place = start + length / 2
-    if len(tails) < LEVELS:
-        return place, None
-    logs = np.log2(lengths), np.log2(tails)
-    slope, offset = np.polyfit(logs[0][-LEVELS:], logs[1][-LEVELS:], 1)
-    away = (logs[1] - slope * logs[0] - offset)[-LEVELS:]
-    scatter = float(np.sqrt(np.mean(away**2)))
-    # a root has a slope between two whole numbers: the next derivative is the first to fail
-    order = max(0, math.ceil(slope - SCATTER))
-    if order >= orders or scatter > 1.0:
-        return place, None
-    # its size is measured on the longest panels on which all that is left is the break
-    half, power = len(tails) // 2, logs[1] - order * logs[0]
-    others = np.nonzero(np.abs(power[:half] - np.median(power[half:])) > 1.0)[0]
-    longest = lengths[int(others[-1]) + 1 if len(others) else 0]
-    before, after = _sides(curve.function, place, longest, order)
-    size = float((after - before).abs().max())
-    if order == 0:  # a single value may be off, where both sides agree
-        values = curve.function(place + length / 2 * _chebyshev()[0]).detach().double()
-        off = torch.minimum((values - before).abs(), (values - after).abs())
-        size = max(size, float(off.max()))
-    return place, Break(place, order, size, float(slope), len(tails))
+            self.ended = True
+        else:
+            self.last = tail
+            self.lengths.append(length)
+            self.tails.append(tail)
+
+    def end(self, function: Function, orders: int) -> tuple[float, Break | None]:
+        """Where it led to, and the break there."""
+        place = self.start + self.length / 2
+        if len(self.tails) < LEVELS:
+            return place, None
+        logs = np.log2(self.lengths), np.log2(self.tails)
+        slope, offset = np.polyfit(logs[0][-LEVELS:], logs[1][-LEVELS:], 1)
+        away = (logs[1] - slope * logs[0] - offset)[-LEVELS:]
+        scatter = float(np.sqrt(np.mean(away**2)))
+        # a root has a slope between two whole numbers: the next derivative is the first to fail
+        order = max(0, math.ceil(slope - SCATTER))
+        if order >= orders or scatter > 1.0:
+            return place, None
+        # its size is measured on the longest panels on which all that is left is the break
+        half, power = len(self.tails) // 2, logs[1] - order * logs[0]
+        others = np.nonzero(np.abs(power[:half] - np.median(power[half:])) > 1.0)[0]
+        longest = self.lengths[int(others[-1]) + 1 if len(others) else 0]
+        before, after = _sides(function, place, longest, order)
+        size = float((after - before).abs().max())
+        if order == 0:  # a single value may be off, where both sides agree
+            values = function(place + self.length / 2 * _chebyshev()[0]).detach().double()
+            off = torch.minimum((values - before).abs(), (values - after).abs())
+            size = max(size, float(off.max()))
+        return place, Break(place, order, size, float(slope), len(self.tails))
 
 
 def _staircase(
@@ -225,18 +272,17 @@ class _Curve:
         tails = coefficients[:, -TAIL:].abs().amax(1)
         return _Panels(places, values, tails, floors.clamp(min=self.least))
 
-    def with_inner_rounding(self, panels: "_Panels", one: int) -> "_Panels":
-        """One of some panels, and what rounding makes of it that is done inside the function."""
-        places, values, tails, floors = (
-            part[one : one + 1]
-            for part in (panels.places, panels.values, panels.tails, panels.floors)
-        )
-        floors = torch.maximum(floors, self.steps)
+    def with_inner_rounding(self, panels: "_Panels", some: Sequence[int]) -> "_Panels":
+        """Panels, and what rounding makes of some of them that is done inside the function."""
+        floors = panels.floors.clone()
+        inner = torch.maximum(floors[some], self.steps)
         if self.jittered is not None:
-            change = _at(self.jittered, places[:, JITTERED]) - values[:, JITTERED]
+            places, values = panels.places[some][:, JITTERED], panels.values[some][:, JITTERED]
+            change = _at(self.jittered, places) - values
             # one place may lie within rounding of a break, half of them do not
-            floors = torch.maximum(floors, INNER * change.abs().median(1).values)
-        return _Panels(places, values, tails, floors)
+            inner = torch.maximum(inner, INNER * change.abs().median(1).values)
+        floors[some] = inner
+        return replace(panels, floors=floors)
 
 
 @dataclass(frozen=True)
@@ -247,6 +293,11 @@ class _Panels:
     values: Float[Tensor, "panels nodes values"]
     tails: Float[Tensor, "panels values"]
     floors: Float[Tensor, "panels values"]
+
+    def of(self, some: Int[Tensor, "some"]) -> "_Panels":
+        """Some of them."""
+        parts = self.places, self.values, self.tails, self.floors
+        return _Panels(*(part[some] for part in parts))
 
     @property
     def excess(self) -> Float[Tensor, "panels"]:

@@ -241,7 +241,7 @@ class Subject:
         """Structures that go into one call, for derivatives of some order."""
         if not self.batched:
             return [[structure] for structure in structures]
-        most = POINTS_AT_ONCE[order] // (COPIES if self.in_frames else 1)
+        most = POINTS_AT_ONCE[order] // (COPIES if self.in_frames and order == 2 else 1)
         chunks: list[list[Structure]] = [[]]
         points = 0
         for structure in structures:

@@ -5,6 +5,7 @@ are known to have are named, and must be there.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,9 +39,11 @@ from tests.common.healthy import OUTPUTS, PET_OF_POINTS, POINTWISE, SMALL, SPECI
 # Shapes are checked in other tests: here they would take most of the time
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
 # Clouds that take a minute on all of these; the slow tests take more
-PROJECT = Profile(
+WHOLE_PROJECT = Profile(
     "project", clouds=20, slow_clouds=0, slow_cases=1, case_points=6, shrinking=0, rattled=13
 )
+# Of those with many frames some, others for each check, until all strata were tried
+PROJECT = replace(WHOLE_PROJECT, evaluations=3)
 GROUPS = ("O(3)", "SO(3)")
 LEAN = HierarchicalFrames(length_scale=1.0, preset="lean")
 COLLINEAR = {"finiteness": "pairs of collinear points have no frame, and there is no other model"}
@@ -83,7 +86,10 @@ def backbone(name: str) -> tuple[nn.Module, dict[str, Any]]:
 
 def hold(model: nn.Module, profile: Profile | str = PROJECT, **how: Any) -> None:
     """Certify a model, whose contract is its own."""
-    if profile is PROJECT:  # half of the time is spent on what none of these remembers
+    if profile in (
+        PROJECT,
+        WHOLE_PROJECT,
+    ):  # half of the time is spent on what none of these remembers
         names = [check.name for check in CHECKS if check.name != "history"]
         how = {"checks": names, **how}
     report = certify(model, profile=profile, progress=False, **how)
@@ -130,7 +136,7 @@ def test_wrappers_of_structures_remember_nothing() -> None:
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("name", FRAMES)
 def test_frames_with_either_group(name: str, group: str) -> None:
-    hold(symmetrized(name, group), known=FRAMES[name][1])
+    hold(symmetrized(name, group), WHOLE_PROJECT, known=FRAMES[name][1])
 
 
 @pytest.mark.slow

@@ -43,6 +43,9 @@ from tests.common.networks import DeepSet, MessagePassing, periodic_edges
 from tests.common.paths import PATHS, SMOOTH, Path, moving_last, points, scan_of
 from tests.common.strata import CASES, CUTOFF, STRATA, Shape, Turn, batches, collate, turns
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 AXIAL = ("SO(2)", "O(2)")
 UPRIGHT, TILTED = (0.0, 0.0, 1.0), as_direction((1, 2, -2))
 axial_groups = pytest.mark.parametrize("group", AXIAL)

@@ -11,6 +11,9 @@ from tests.common.laws import SPEC, configured, draw
 from tests.common.networks import DeepSet
 from tests.common.strata import CASES
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 FLAT = ("pair", "line", "plane", "polygon")
 SOLID = ("generic", "tetrahedron", "cube")
 

@@ -29,6 +29,9 @@ from symmetrize.data.layout import layout
 from symmetrize.network.undeclared import look_like_vectors
 from symmetrize.representation import as_representation
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 
 def points(size: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(size, 3, dtype=dtype, generator=torch.Generator().manual_seed(seed))

@@ -22,6 +22,9 @@ from symmetrize import (
     from_calculator,
 )
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 
 def network() -> PET:
     torch.manual_seed(0)

@@ -14,6 +14,9 @@ from symmetrize.arrays.segments import Groups
 from symmetrize.data.rows import Layout
 from tests.common.laws import draw
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 scopes = pytest.mark.parametrize("scope", ["structure", "center"])
 
 

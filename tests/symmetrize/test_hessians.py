@@ -19,6 +19,9 @@ from symmetrize import (
 )
 from tests.common.strata import turn
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 
 def rattled(atoms, distance: float, seed: int = 0) -> Data:
     data = from_ase(atoms, dtype=torch.float64)

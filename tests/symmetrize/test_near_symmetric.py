@@ -18,6 +18,9 @@ from symmetrize.frames.hierarchical import TooManyFramesError, density
 from symmetrize.points.neighbors import neighbor_list
 from tests.common.laws import draw
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 CUTOFF = 5.0
 CRYSTALS = {
     "Si": lambda: bulk("Si", cubic=True),

@@ -14,6 +14,9 @@ from symmetrize.groups import random_elements
 from tests.common.laws import PRESETS
 from tests.common.strata import turn
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 OUTPUTS = "0e+1o"
 
 

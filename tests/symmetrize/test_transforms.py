@@ -13,6 +13,9 @@ from backbones import PET, PointNet
 from symmetrize import Symmetrizer
 from tests.common.laws import draw
 
+# Shapes are checked in other tests: here they would take most of the time
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 PLACES = {
     "PointNet": {"scope": "structure"},
     "PET": {"scope": "structure"},
