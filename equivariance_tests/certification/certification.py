@@ -60,7 +60,8 @@ def certify(
         contract: what it claims; ``model.contract`` if not given.
         species: the integers that ``z`` may be, for a model that takes species.
         of_structures: names of inputs with one row for each structure.
-        unit: length that points are typically apart, if neither 1 nor a third of the cutoff.
+        unit: length that points are typically apart, if neither 1 nor a third of the cutoff, or of
+            that of the frames.
         carries: kinds of data that structures carry beside their points, for a model that reads it:
             some of ``equivariance_tests.clouds.carried.CARRIED``.
         call: how the model is called, if that is not seen from its signature.

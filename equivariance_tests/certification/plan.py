@@ -8,16 +8,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 
+import torch
+
 from equivariance_tests.certification.draws import drawn
 from equivariance_tests.certification.profiles import Profile
 from equivariance_tests.checks import Check
 from equivariance_tests.clouds import Cloud
+from equivariance_tests.measure.rounding import moved_about
 from equivariance_tests.measure.trial import Trial
 
 # Clouds that a law is asked about at once
 AT_ONCE = 64
 # Random clouds that tell how many frames a cloud has on average
 SOME = 16
+# A path through a cloud has its number of frames so far from it, in the unit of the clouds, and not
+# many more than the profile has on average
+NEARBY, ABOUT = 0.1, 2
 # A network in frames, or one that mixes up its batch, is asked about so many times fewer slow cases
 FEWER = 4
 
@@ -58,25 +64,43 @@ class Plan:
         most = self.profile.slow_cases
         if most is not None and self._takes_long(trial):
             most = min(most, max(2, most // FEWER))
-        if check.slow and most is not None and len(cases) > most:
-            cases = _few(cases, most, check.telling)
-        return cases if check.slow else self._affordable(check, trial, cases)
+        if not check.slow:
+            return self._affordable(trial, cases)
+        if most is not None and len(cases) > most:
+            cases = _few(self._of_few_frames(trial, cases), most, check.telling)
+        return cases
 
-    def _affordable(self, check: Check, trial: Trial, cases: list[Cloud]) -> list[Cloud]:
+    def _of_few_frames(self, trial: Trial, cases: list[Cloud]) -> list[Cloud]:
+        """Those with few frames nearby, or the one with the fewest: each takes a thousand calls."""
+        most = self.profile.evaluations
+        if most is None or not trial.subject.in_frames:
+            return cases
+        structures = trial.structures(cases)
+        steps = [NEARBY * trial.setting.unit] * len(cases)
+        generator = torch.Generator().manual_seed(self.seed)
+        nearby = trial.subject.evaluations(moved_about(trial, structures, steps, generator))
+        number = dict(zip(cases, nearby, strict=True))
+        few = [cloud for cloud in cases if number[cloud] <= ABOUT * most]
+        return few or [min(cases, key=number.__getitem__)]
+
+    def _affordable(self, trial: Trial, cases: list[Cloud]) -> list[Cloud]:
         """Of clouds with many frames a few: those on strata that were tried the least before."""
         most = self.profile.evaluations
         if most is None:
             return cases
         number = dict(zip(cases, self._evaluations(trial, cases), strict=True))
-        many = [cloud for cloud in cases if number[cloud] > most]
-        if not many:
-            return cases
-        evaluations = sum(number[cloud] for cloud in many)
-        left = most * len(cases) - sum(number.values()) + evaluations
-        share = max(1, math.floor(len(many) * min(1.0, left / evaluations)))
-        kept = set(sorted(many, key=lambda cloud: self._tried[cloud.stratum])[:share])
-        self._tried.update(cloud.stratum for cloud in kept)
-        return [cloud for cloud in cases if number[cloud] <= most or cloud in kept]
+        points = {one: max(1, len(trial.setting.structure(one))) for one in cases}
+        seen = {one: number[one] * points[one] for one in cases}
+        kept = {one for one in cases if number[one] <= most}
+        left = most * sum(points.values()) - sum(seen[one] for one in kept)
+        rest = [one for one in cases if one not in kept]
+        rest.sort(key=lambda one: (self._tried[one.stratum], seen[one]))
+        for k, one in enumerate(rest):
+            if k == 0 or seen[one] <= left:
+                left -= seen[one]
+                kept.add(one)
+                self._tried[one.stratum] += 1
+        return [one for one in cases if one in kept]
 
     def _takes_long(self, trial: Trial) -> bool:
         """Whether a slow case takes thousands of calls, or thousands of frames."""
@@ -98,15 +122,16 @@ class Plan:
         varied = self._of_clouds(trial)
         if check not in varied:
             return 0
+        number = sum(one.slow == check.slow for one in varied)
         whole = self.profile.slow_clouds if check.slow else self.profile.clouds
         most = self.profile.evaluations
         if most is not None and check.slow and self._takes_long(trial):
-            whole = math.ceil(whole / FEWER)
-        elif most is not None:
+            return whole // (FEWER * number)
+        if most is not None:
             some = list(islice(self._random(check, trial), SOME))
             usual = sum(self._evaluations(trial, some)) / len(some)
             whole = math.ceil(whole * min(1.0, most / usual))
-        return -(-whole // sum(one.slow == check.slow for one in varied))
+        return -(-whole // number)
 
     def _of_clouds(self, trial: Trial) -> list[Check]:
         """Checks that are tried on random clouds: those that have something to say about clouds."""

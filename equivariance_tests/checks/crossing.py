@@ -39,10 +39,10 @@ class CutoffCrossing(PathLaw):
         ways = range(len(AXES))
         return [Cloud(name, 4, way, GENERIC_ORIENTATION) for name in STRATA for way in ways]
 
-    def highest(self, cloud: Cloud) -> int:
+    def highest(self, trial: Trial, cloud: Cloud) -> int:
         """Derivatives are scanned on one way out of two: the cutoff is the same on both."""
         out = cloud.stratum == "last neighbor at the cutoff"
-        return super().highest(cloud) if cloud.seed % len(AXES) != out else 0
+        return super().highest(trial, cloud) if cloud.seed % len(AXES) != out else 0
 
     def path(self, trial: Trial, cloud: Cloud) -> Path | None:
         """The last point moves past the cutoff of the first; ``seed`` says in which direction."""

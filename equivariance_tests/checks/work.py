@@ -16,10 +16,9 @@ from equivariance_tests.checks.derivative_law import DerivativeLaw
 from equivariance_tests.clouds import Cloud, Structure
 from equivariance_tests.clouds.turns import GENERIC_ORIENTATION
 from equivariance_tests.measure.closure import closed
-from equivariance_tests.measure.gradients import gradient
 from equivariance_tests.measure.measured import Measured
 from equivariance_tests.measure.trial import Trial
-from equivariance_tests.model.slopes import scalars
+from equivariance_tests.model.slopes import with_gradients
 from equivariance_tests.report.failures import Failure
 from symmetrize import Contract
 
@@ -68,7 +67,8 @@ class WorkClosure(DerivativeLaw):
         covector = trial.covector()
 
         def field(places: Sequence[Structure]) -> tuple[Tensor, Sequence[Tensor]]:
-            each = gradient(trial, places, covector).split([len(one) for one in places])
-            return scalars(trial.subject, places, covector), each
+            values, slopes = with_gradients(trial.subject, places, covector)
+            assert slopes is not None, "asked only of models that have gradients"
+            return values, slopes.split([len(one) for one in places])
 
         return closed(trial, structures, field, "the gradient does the work {work:.6g} where {on}")

@@ -85,23 +85,34 @@ def gradients(
     Returns:
         float64, or None if the outputs do not depend differentiably on the positions.
     """
-    parts, start = [], 0
+    return with_gradients(subject, structures, covector, along)[1]
+
+
+def with_gradients(
+    subject: Subject,
+    structures: Sequence[Structure],
+    covector: Covector,
+    along: Sequence[Tensor] | None = None,
+) -> tuple[Float[Tensor, "structures"], Float[Tensor, "points 3"] | None]:
+    """As ``scalars`` and ``gradients``, from one evaluation."""
+    parts, totals, start = [torch.zeros(0, 3, dtype=torch.float64)], [], 0
     for chunk in subject.chunks(structures, 1 if along is None else 2):
         batch = subject.batch(chunk)
-        if len(batch.pos) == 0:  # nothing to differentiate by
-            start += len(chunk)
-            continue
         batch.pos = batch.pos.detach().requires_grad_()
         with torch.enable_grad():
-            total = weighed(subject, subject.raw(batch), covector, batch).sum()
+            total = weighed(subject, subject.raw(batch), covector, batch)
+            totals.append(total.detach().to("cpu", torch.float64))
+            if len(batch.pos) == 0:  # nothing to differentiate by
+                start += len(chunk)
+                continue
             if not total.requires_grad:
-                return None
+                return torch.cat(totals), None
             try:
-                found = _gradient(total, batch.pos, create_graph=along is not None)
+                found = _gradient(total.sum(), batch.pos, create_graph=along is not None)
             except RuntimeError as error:
                 if "second time" not in str(error):
                     raise
-                return None  # the model has used up the graph for its own forces
+                return torch.cat(totals), None  # the model has used up the graph for its own forces
             if along is not None:
                 directions = torch.cat(list(along[start : start + len(chunk)]))
                 product = (found * directions.to(found)).sum()
@@ -111,7 +122,7 @@ def gradients(
                     found = _gradient(product, batch.pos)
         parts.append(found.detach().to("cpu", torch.float64))
         start += len(chunk)
-    return torch.cat([torch.zeros(0, 3, dtype=torch.float64), *parts])
+    return torch.cat(totals), torch.cat(parts)
 
 
 def _gradient(scalar: Tensor, positions: Tensor, create_graph: bool = False) -> Tensor:

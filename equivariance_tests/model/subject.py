@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from traceback import walk_tb
@@ -20,6 +21,7 @@ from torch_geometric.data import Batch
 from torch_geometric.utils import scatter
 
 from equivariance_tests.clouds import Cloud, Setting, Structure, collate
+from equivariance_tests.clouds.strata import CUTOFF
 from equivariance_tests.model.answers import Answers, RowsError, fitting, joined, rows_of
 from equivariance_tests.model.calculators import is_of_torch_sim
 from equivariance_tests.model.calls import as_network
@@ -28,9 +30,10 @@ from symmetrize import Contract
 
 # Points in one call of the model; fewer where a graph of derivatives of first and second order is
 # kept, which takes 1 GiB and more for a symmetrized transformer
-POINTS_AT_ONCE = (1024, 256, 256)
-# A network in frames sees each point this often at least, and so few points come in one call
-COPIES = 3
+POINTS_AT_ONCE = (1024, 256, 128)
+# A network in frames that sees each point more often than this is given fewer of them in one call;
+# how often is asked of some structures, if these are not few points anyway
+COPIES, SOME, FEW_POINTS = 3, 3, 64
 CPU = torch.device("cpu")
 
 
@@ -96,7 +99,8 @@ class Subject:
             contract: what it claims; ``model.contract`` if not given.
             species: the integers that ``z`` may be.
             of_structures: names of inputs with one row for each structure.
-            unit: length that points of a cloud are typically apart; see ``Setting.of``.
+            unit: length that points of a cloud are typically apart; see ``Setting.of``. A third of
+                the cutoff of the frames, where a network in frames declares none.
             carries: kinds of data that structures carry.
             call: how it is called, if that is not seen from its signature: attributes of the data
                 ("z, pos, batch"), a dense layout ("b n c -> b o"), or "n c -> o" for a function of
@@ -119,6 +123,9 @@ class Subject:
         own = getattr(model, "prepare", None) if _of_edges(contract) else None
         steps = tuple(step for step in (prepare, own) if callable(step))
         listed = bool(steps) and _of_edges(contract)
+        within = getattr(getattr(model, "frames", None), "cutoff", None)
+        if unit is None and contract.cutoff is None and isinstance(within, int | float):
+            unit = within / CUTOFF
         setting = Setting.of(contract, species, of_structures, unit, carries, listed)
         place = torch.device(device)
         net = as_network(_converted(model, dtype, place), contract, call)
@@ -214,18 +221,19 @@ class Subject:
         """
         if not self.in_frames:
             return [1] * len(structures)
-        found = []
-        for chunk in self.chunks(structures):
-            batch = self.batch(chunk)
-            batch.pos = batch.pos.detach().requires_grad_()
-            try:
-                numbers = self.model.evaluations(self.prepared(batch))
-                if len(numbers) != len(chunk):
-                    numbers = scatter(numbers.double(), batch.batch, 0, len(chunk), "mean").ceil()
-                found += [int(one) for one in numbers]
-            except Exception:  # what a model refuses is told where it is asked
-                found += [1] * len(chunk)
-        return found
+        parts = _parts(structures, POINTS_AT_ONCE[0]) if self.batched else [[s] for s in structures]
+        return [number for part in parts for number in self._evaluations(part)]
+
+    def _evaluations(self, structures: Sequence[Structure]) -> list[int]:
+        batch = self.batch(structures)
+        batch.pos = batch.pos.detach().requires_grad_()
+        try:
+            numbers = self.model.evaluations(self.prepared(batch))
+            if len(numbers) != len(structures):
+                numbers = scatter(numbers.double(), batch.batch, 0, len(structures), "mean").ceil()
+            return [int(one) for one in numbers]
+        except Exception:  # what a model refuses is told where it is asked
+            return [1] * len(structures)
 
     def raised(self, error: Exception) -> bool:
         """Whether an exception came out of the model, and not of what asks it."""
@@ -241,16 +249,12 @@ class Subject:
         """Structures that go into one call, for derivatives of some order."""
         if not self.batched:
             return [[structure] for structure in structures]
-        most = POINTS_AT_ONCE[order] // (COPIES if self.in_frames and order == 2 else 1)
-        chunks: list[list[Structure]] = [[]]
-        points = 0
-        for structure in structures:
-            if chunks[-1] and points + len(structure) > most:
-                chunks.append([])
-                points = 0
-            chunks[-1].append(structure)
-            points += len(structure)
-        return list(chunks)
+        most = POINTS_AT_ONCE[order]
+        if self.in_frames and sum(map(len, structures)) > FEW_POINTS:
+            # those of one call are mostly alike
+            some = structures[:: math.ceil(len(structures) / SOME)]
+            most = COPIES * most // max(COPIES, *self._evaluations(some))
+        return _parts(structures, most)
 
     def _evaluated(self, structures: Sequence[Structure]) -> Answers:
         with torch.no_grad():
@@ -274,6 +278,19 @@ class Subject:
                 number, output.representation.dim
             )
         return Answers(values, rows, batch.num_graphs)
+
+
+def _parts(structures: Sequence[Structure], most: int) -> list[Sequence[Structure]]:
+    """Structures in their order, so many points at once, or one structure."""
+    parts: list[list[Structure]] = [[]]
+    points = 0
+    for structure in structures:
+        if parts[-1] and points + len(structure) > most:
+            parts.append([])
+            points = 0
+        parts[-1].append(structure)
+        points += len(structure)
+    return list(parts)
 
 
 def _of_edges(contract: Contract) -> bool:

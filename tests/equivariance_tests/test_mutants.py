@@ -11,13 +11,11 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import pytest
-from hypothesis import Phase, settings
 
-from equivariance_tests.checks import CHECKS, Check, history
+from equivariance_tests.checks import CHECKS, Check
 from equivariance_tests.checks.base import Outcome
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.clouds.crystals import CRYSTALS
-from equivariance_tests.measure import walk
 from equivariance_tests.measure.trial import Trial
 from equivariance_tests.mutants import MUTANTS, gathered, symmetry
 from tests.common.healthy import HEALTHY
@@ -33,15 +31,6 @@ LONGEST, NINTH = "history", 9
 LONG = {check.name for check in CHECKS if check.slow}
 # Cases that are tried at once in search of a failure
 AT_ONCE = 3
-
-
-@pytest.fixture(autouse=True, scope="module")
-def walks_as_they_are_found() -> Iterator[None]:
-    """The shortest walk that fails is looked for in other tests: here it would take long."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(walk, "QUIET", settings(walk.QUIET, phases=(Phase.generate,)))
-        patch.setattr(history, "QUIET", walk.QUIET)
-        yield
 
 
 def claiming(trial: Trial) -> Iterator[Check]:
