@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -22,7 +23,7 @@ AT_ONCE = 64
 # Random clouds that tell how many frames a cloud has on average
 SOME = 16
 # A path through a cloud has its number of frames so far from it, in the unit of the clouds, and not
-# many more than the profile has on average
+# many more than is usual
 NEARBY, ABOUT = 0.1, 2
 # A network in frames, or one that mixes up its batch, is asked about so many times fewer slow cases
 FEWER = 4
@@ -71,7 +72,7 @@ class Plan:
         return cases
 
     def _of_few_frames(self, trial: Trial, cases: list[Cloud]) -> list[Cloud]:
-        """Those with few frames nearby, or the one with the fewest: each takes a thousand calls."""
+        """Those with no more frames nearby than is usual: each takes a thousand calls."""
         most = self.profile.evaluations
         if most is None or not trial.subject.in_frames:
             return cases
@@ -80,8 +81,8 @@ class Plan:
         generator = torch.Generator().manual_seed(self.seed)
         nearby = trial.subject.evaluations(moved_about(trial, structures, steps, generator))
         number = dict(zip(cases, nearby, strict=True))
-        few = [cloud for cloud in cases if number[cloud] <= ABOUT * most]
-        return few or [min(cases, key=number.__getitem__)]
+        usual = max(most, statistics.median(nearby))
+        return [cloud for cloud in cases if number[cloud] <= ABOUT * usual]
 
     def _affordable(self, trial: Trial, cases: list[Cloud]) -> list[Cloud]:
         """Of clouds with many frames a few: those on strata that were tried the least before."""
