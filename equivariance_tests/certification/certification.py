@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -129,8 +130,9 @@ class Certification:
         progress: Progress = lambda check, done, total: None,
         checks: Sequence[str | Check] | None = None,
     ) -> None:
-        self.trial, self.seed, self.progress = trial, seed, progress
         self.profile = profile_of(profile)
+        self.trial = replace(trial, highest_alone=self.profile.highest_alone)
+        self.seed, self.progress = seed, progress
         self.checks = chosen(checks)
         # and those that are not asked for, but may decide how others ask
         self.every = (*CHECKS, *(one for one in self.checks if one not in CHECKS))

@@ -27,6 +27,9 @@ class Profile:
             strata, at all distances.
         evaluations: of a network in frames, for each cloud on average, about: of clouds with more
             frames each check is tried on some, the next check on others. None for all of them.
+        highest_alone: order of the highest derivative that is followed on paths of a model that
+            mixes up its batch, as each place takes a call then. What is followed shows breaks of
+            its own first and second derivative, too.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Profile:
     shrinking: int | float = 20.0
     rattled: int = 1
     evaluations: int | None = None
+    highest_alone: int = 2
 
 
 PROFILES: dict[str, Profile] = {
@@ -51,6 +55,7 @@ PROFILES: dict[str, Profile] = {
             case_points=12,
             rattled=13,
             evaluations=3,
+            highest_alone=1,
         ),
         Profile("ci", clouds=10_000, slow_clouds=60, slow_cases=None, points=12, rattled=3),
         Profile("deep", clouds=100_000, slow_clouds=600, slow_cases=None, points=12),

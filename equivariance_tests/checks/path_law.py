@@ -77,12 +77,8 @@ class PathLaw(Check):
         """The path that belongs to a cloud; None if it has none."""
 
     def highest(self, trial: Trial, cloud: Cloud) -> int:
-        """Order of the highest derivative that is scanned on the path of a cloud.
-
-        Of a model that is asked one structure at a time not above the first, whose own breaks are
-        those of higher ones.
-        """
-        most = HIGHEST if trial.subject.batched else 1
+        """Order of the highest derivative that is scanned on the path of a cloud."""
+        most = HIGHEST if trial.subject.batched else trial.highest_alone
         return min(most, DERIVATIVES.get(cloud.stratum, 0))
 
     def reason_to_skip(self, trial: Trial) -> str:

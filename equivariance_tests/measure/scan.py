@@ -122,19 +122,23 @@ def find_breaks(
     while hard:
         apart = _apart(hard, starts, 2 * half)
         tails = [first.tail(k) for k in apart]
-        for place, one in _followed(curve, starts[apart], 2 * half, tails, orders):
+        followed = _followed(curve, starts[apart], 2 * half, tails, orders)
+        for start, (place, one) in zip(starts[apart].tolist(), followed, strict=True):
+            if _visited(start, half, visited):  # by one of those it was followed with
+                continue
             visited.append(place)
             if one is not None and low - margin <= place <= high + margin:
                 found.append(one)
                 if len(found) == most:
                     return sorted(found, key=lambda one: one.place)
-        hard = [
-            k
-            for k in hard
-            if k not in apart
-            and not any(-half <= place - float(starts[k]) <= 3 * half for place in visited)
-        ]
+        others = [k for k in hard if k not in apart]
+        hard = [k for k in others if not _visited(float(starts[k]), half, visited)]
     return sorted(found, key=lambda one: one.place)
+
+
+def _visited(start: float, half: float, places: Sequence[float]) -> bool:
+    """Whether a panel of two halves holds, or nearly holds, one of some places."""
+    return any(start - half <= place <= start + 3 * half for place in places)
 
 
 def _apart(panels: Sequence[int], starts: Float[Tensor, "panels"], length: float) -> list[int]:

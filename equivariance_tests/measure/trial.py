@@ -58,6 +58,8 @@ class Trial:
         outputs: those that derivatives are asked of; all if empty.
         around: a structure of a user that spreads are measured around, if it has attributes that
             the model may read and other structures lack.
+        highest_alone: order of the highest derivative that is followed on paths of a model that is
+            asked one structure at a time, as each place takes a call.
         memory: what was measured.
     """
 
@@ -66,6 +68,7 @@ class Trial:
     random: bool = False
     outputs: tuple[str, ...] = ()
     around: Structure | None = None
+    highest_alone: int = 2
     memory: Memory = field(default_factory=Memory, repr=False)
 
     @classmethod

@@ -125,7 +125,7 @@ class Subject:
         listed = bool(steps) and _of_edges(contract)
         within = getattr(getattr(model, "frames", None), "cutoff", None)
         if unit is None and contract.cutoff is None and isinstance(within, int | float):
-            unit = within / CUTOFF
+            unit = max(within / CUTOFF, contract.min_distance or 0.0)
         setting = Setting.of(contract, species, of_structures, unit, carries, listed)
         place = torch.device(device)
         net = as_network(_converted(model, dtype, place), contract, call)

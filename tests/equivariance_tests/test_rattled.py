@@ -1,11 +1,13 @@
 """Clusters, shells and crystals are what they are called, and rattled by what is said."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch_geometric.data import Batch
 
 from equivariance_tests import CHECKS, PROFILES, Contract
 from equivariance_tests.certification.draws import LARGE, drawn
@@ -20,6 +22,7 @@ from equivariance_tests.clouds.crystals import CELLS
 from equivariance_tests.clouds.point_group import point_group
 from equivariance_tests.clouds.rattled import DISTANCES, PERFECT, rattled
 from equivariance_tests.measure.trial import Trial
+from equivariance_tests.model.subject import COPIES, POINTS_AT_ONCE
 from equivariance_tests.mutants.pairs import PairNetwork
 from symmetrize import HierarchicalFrames, Symmetrizer, neighbor_list
 
@@ -220,6 +223,67 @@ def test_evaluations_are_counted_for_structures_also_where_centers_have_frames()
     found = trial.subject.evaluations(trial.structures(clouds))
     assert len(found) == len(clouds)
     assert max(found) > 1
+
+
+def symmetrized(cutoff: float = 4.5) -> Symmetrizer:
+    return Symmetrizer(PairNetwork(), frames=HierarchicalFrames(cutoff=cutoff))
+
+
+@pytest.mark.parametrize("stratum", ["generic", "icosahedron", "fcc cell"])
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_one_call_is_given_fewer_points_where_there_are_many_frames(
+    stratum: str, order: int
+) -> None:
+    subject = Trial.of(symmetrized(), PERIODIC).subject
+    structures = subject.structures([Cloud(stratum, 6, 1)] * 300)
+    calls = subject.chunks(structures, order)
+    assert [one for call in calls for one in call] == structures
+    (each,) = subject.evaluations(structures[:1])
+    most = COPIES * POINTS_AT_ONCE[order]
+    evaluated = [each * sum(map(len, call)) for call in calls]
+    assert all(
+        number <= most or len(call) == 1 for number, call in zip(evaluated, calls, strict=True)
+    )
+    # and not fewer than that
+    assert len(calls) <= math.ceil(
+        2 * len(structures) * len(structures[0]) * max(each, COPIES) / most
+    )
+
+
+def test_clouds_of_a_network_in_frames_have_the_cutoff_of_the_frames() -> None:
+    """That of the network, where the wrapper has none: else nothing lies at it."""
+    contract = Contract({"energy": "0e", "vector": "1o"})
+    assert Trial.of(symmetrized(), contract).setting.cutoff == 4.5
+    assert Trial.of(symmetrized(), contract, unit=2.0).setting.cutoff == 6.0
+    assert Trial.of(symmetrized(), Contract("0e", min_distance=2.0)).setting.unit == 2.0
+
+
+class Sudden(nn.Module):
+    """Counts the points within 4.5 of each other."""
+
+    def forward(self, data: Batch) -> Tensor:
+        pairs = neighbor_list(data.pos, 4.5, data.batch)
+        energies = (-pairs.vectors.square().sum(1)).exp() + 1.0
+        energies = energies + data.pos[pairs.center, 0].sin()
+        owners = data.batch[pairs.center]
+        return data.pos.new_zeros(data.num_graphs, 1).index_add(0, owners, energies[:, None])
+
+
+@pytest.mark.parametrize(("unit", "failed"), [(None, True), (1.0, False)])
+def test_a_hard_cutoff_is_found_in_frames_that_say_where_it_is(
+    unit: float | None, failed: bool
+) -> None:
+    model = Symmetrizer(Sudden(), outputs="0e", frames=HierarchicalFrames(cutoff=4.5))
+    trial = Trial.of(model, Contract("0e"), unit=unit)
+    outcomes = check_of("stratum approach").outcomes(trial, [Cloud("at the cutoff", 4, 1)])
+    assert [one.failure is not None for one in outcomes] == [failed]
+
+
+def test_slow_checks_leave_out_what_has_far_more_frames_than_is_usual() -> None:
+    plan, trial = Plan(CHECKS, PROFILES["fast"], 0), Trial.of(symmetrized(3.0), PERIODIC)
+    kept = plan.cases(check_of("path scan"), trial)
+    assert kept
+    assert max(trial.subject.evaluations(trial.structures(kept))) <= 12
 
 
 def test_large_clouds_are_drawn_rarely() -> None:

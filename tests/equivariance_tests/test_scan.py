@@ -50,6 +50,20 @@ def test_a_break_is_found_with_its_place_order_and_size(name):
     assert counted.evaluations < 2500
 
 
+@pytest.mark.parametrize("place", [0.25, 0.3125, 0.0])
+def test_a_break_where_panels_meet_is_found_once(place):
+    """Also by panels that are followed together."""
+    (found,) = find_breaks(lambda t: (t - place).abs()[:, None], -1.0, 1.0)
+    assert found.order == 1
+    assert found.place == pytest.approx(place, abs=1e-3)
+
+
+def test_breaks_of_several_panels_are_found_together():
+    places = [-0.7137, -0.2, 0.3137, 0.81]
+    found = find_breaks(lambda t: sum((t - place).abs() for place in places)[:, None], -1.0, 1.0)
+    assert [one.place for one in found] == pytest.approx(places, abs=1e-3)
+
+
 SMOOTH = {
     "constant": lambda t: 0 * t + 1.0,
     "zero": lambda t: 0 * t,

@@ -5,16 +5,19 @@ Functions of pair distances, each with one fault whose place, order and size are
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from equivariance_tests import PROFILES
 from equivariance_tests.checks.approach import StratumApproach
 from equivariance_tests.checks.crossing import CutoffCrossing
 from equivariance_tests.checks.paths import PathScan
 from equivariance_tests.clouds import Cloud
 from equivariance_tests.measure.trial import Trial
+from equivariance_tests.mutants import MUTANTS
 from equivariance_tests.report.failures import CurvatureBreak, Failure, Jump, Kink
 from symmetrize import Contract, FrameAveraging, HierarchicalFrames, Symmetrizer, cutoff_switch
 from tests.common.networks import DeepSet
@@ -164,3 +167,16 @@ def test_frame_averaging_has_no_limit_where_moments_are_equal(group) -> None:
     clouds = [Cloud(name, turn=(3, -1, 2, 5)) for name in ("pyramid", "coincident", "line")]
     for outcome in StratumApproach().outcomes(trial, clouds):
         assert outcome.failure is None, outcome.failure
+
+
+def test_fewer_derivatives_are_followed_where_each_place_takes_a_call() -> None:
+    """In the quick profile, and what breaks in the second one is seen in the first."""
+    trial = MUTANTS["cosine cutoff declared C2"].trial()
+    law, cloud = CutoffCrossing(), Cloud("last neighbor at the cutoff", 4, 0, (3, -1, 2, 5))
+    alone = trial.one_by_one()
+    quick = replace(alone, highest_alone=PROFILES["fast"].highest_alone)
+    assert [law.highest(one, cloud) for one in (trial, alone, quick)] == [2, 2, 1]
+    for profile in ("ci", "deep"):
+        assert PROFILES[profile].highest_alone == 2
+    clouds = law.cases(quick.contract)
+    assert any(one.failure is not None for one in law.outcomes(quick, clouds))
